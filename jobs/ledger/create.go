@@ -1,0 +1,119 @@
+package ledger
+
+import (
+	"context"
+	"encoding/binary"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+)
+
+// Create writes the job down, once: the same id again is reported as a duplicate
+// with the state it has now. Errors: [ErrConflict] when that job asks for
+// something else, or Redis' own. After an error of Redis the job may exist;
+// repeat the call with the same id.
+func (l *Ledger) Create(ctx context.Context, job NewJob) (Created, error) {
+	created, errs := l.CreateMany(ctx, []NewJob{job})
+	return created[0], errs[0]
+}
+
+// CreateMany is [Ledger.Create] for many jobs in one round trip. The two answers
+// have one entry a job, in order.
+func (l *Ledger) CreateMany(ctx context.Context, jobs []NewJob) ([]Created, []error) {
+	created, errs := make([]Created, len(jobs)), make([]error, len(jobs))
+	calls, places := make([][]any, 0, len(jobs)), make([]int, 0, len(jobs))
+	for i, job := range jobs {
+		created[i].ID = job.ID
+		args, err := l.createArgs(job)
+		if err != nil {
+			errs[i] = fmt.Errorf("create job: %w", err)
+			continue
+		}
+		calls, places = append(calls, args), append(places, i)
+	}
+	for i, reply := range l.runMany(ctx, scriptCreate, calls) {
+		place := places[i]
+		created[place], errs[place] = readCreated(jobs[place].ID, reply)
+	}
+	return created, errs
+}
+
+func (l *Ledger) createArgs(job NewJob) ([]any, error) {
+	queue, ok := queueCode(job.Queue)
+	if !ok {
+		return nil, fmt.Errorf("no such queue %q", job.Queue)
+	}
+	if job.ID.IsZero() {
+		return nil, fmt.Errorf("no id")
+	}
+	nonce := uuid.New()
+	grace := 24 * time.Hour
+	if job.Queue == QueueOTP {
+		grace = 5 * time.Minute
+	}
+	return []any{
+		job.ID.String(), job.ID[:], string(job.Type.code()), string(queue),
+		millis(job.Due), millis(job.Expires), grace.Milliseconds(),
+		packSubject(job), job.Payload, strings.Join(job.Order, " "), nonce[:6],
+		job.Refused, l.eventsMax, l.retention.Milliseconds(),
+	}, nil
+}
+
+// packSubject is what stays of a job's content to the end: sender, recipient and
+// the content's hash, 24 bytes.
+func packSubject(job NewJob) []byte {
+	b := make([]byte, 0, 24)
+	b = binary.BigEndian.AppendUint64(b, job.From.Uint64())
+	b = binary.BigEndian.AppendUint64(b, job.To.Uint64())
+	return append(b, job.Content[:]...)
+}
+
+func readCreated(id ID, r reply) (Created, error) {
+	c := Created{ID: id}
+	if r.err != nil {
+		return c, fmt.Errorf("create job: %w", r.err)
+	}
+	verdict := r.text(0)
+	if verdict == "newer" {
+		return c, ErrNewerVersion
+	}
+	c.State, c.Generation, c.Duplicate = stateOf(r.text(1)[0]), int(r.int(2)), verdict != "new"
+	if verdict == "conflict" {
+		return c, ErrConflict
+	}
+	return c, nil
+}
+
+func millis(t time.Time) int64 {
+	if t.IsZero() {
+		return 0
+	}
+	return t.UnixMilli()
+}
+
+func queueCode(queue string) (byte, bool) {
+	switch queue {
+	case QueueOTP:
+		return 'o', true
+	case QueueNormal:
+		return 'n', true
+	case QueueBulk:
+		return 'b', true
+	case QueueNumbers:
+		return 'm', true
+	case QueueSync:
+		return 's', true
+	}
+	return 0, false
+}
+
+func queueOf(code byte) string {
+	for _, queue := range Queues() {
+		if c, _ := queueCode(queue); c == code {
+			return queue
+		}
+	}
+	return ""
+}

@@ -1,0 +1,156 @@
+package ledger
+
+import (
+	"errors"
+	"time"
+
+	"github.com/flowroute-worker/flowroute-worker/flowroute"
+)
+
+// Errors that callers branch on.
+var (
+	// ErrNotFound: no such job, or its retention is over.
+	ErrNotFound = errors.New("no such job")
+	// ErrConflict: a job with this id (or key) exists and asks for something else.
+	ErrConflict = errors.New("the key belongs to a job with other content")
+	// ErrNewerVersion: the record was written by a newer version; leave it alone.
+	ErrNewerVersion = errors.New("the job's record was written by a newer version")
+)
+
+// Job is one job as the ledger knows it.
+type Job struct {
+	ID         ID
+	Type       Type
+	State      State
+	Queue      string
+	Generation int // nudges carry it; a nudge that the ledger has outrun does nothing
+
+	From, To flowroute.E164 // messages: both; purchases and routes: To is the number, if one is fixed
+	Created  time.Time
+	Due      time.Time // zero: at once
+	Expires  time.Time // nothing is posted after it; always set for messages
+
+	Attempts   int      // posts so far
+	MDRs       []string // records that belong to the job, the first one first
+	Reason     Reason   // of the last change
+	Detail     string   // what the API or our own check said, bounded; empty when all went well
+	Warning    string   // done or accepted, but
+	NoResend   bool     // cancel or expiry was asked for while the outcome was open
+	Progress   []byte   // what a job of several steps has reached; JSON of its owner
+	Payload    []byte   // what was asked; JSON of package jobs; nil once the job is final
+	Account    string   // whose limit and records the last post belongs to
+	ResolveAt  time.Time
+	FirstTried time.Time
+	History    []Change
+}
+
+// Updated is the time of the last change.
+func (j Job) Updated() time.Time {
+	if len(j.History) == 0 {
+		return j.Created
+	}
+	return j.History[len(j.History)-1].At
+}
+
+// Change is one line of a job's history. Times are Redis' clock, to 10 ms.
+type Change struct {
+	At     time.Time
+	State  State
+	Reason Reason
+}
+
+// NewJob is what a producer asks for.
+type NewJob struct {
+	ID       ID
+	Type     Type
+	Queue    string
+	From, To flowroute.E164
+	Due      time.Time // zero: at once
+	Expires  time.Time // zero: 24 h after Due (queue "otp": 5 minutes)
+	Payload  []byte    // kept until the job is final
+	Content  [8]byte   // hash of what the job asks; another hash under the same id is ErrConflict
+	// Order lists the slots that this job must take in turn: it begins only when
+	// it is the oldest unfinished one in each. Route updates use number and slot.
+	Order []string
+	// Refused makes the job Failed at once, with ReasonInvalid and this text: a
+	// payload of another app that cannot be read stays visible.
+	Refused string
+}
+
+// Created is the answer to [Ledger.Create].
+type Created struct {
+	ID         ID
+	State      State
+	Generation int
+	Duplicate  bool // the job existed
+}
+
+// Decision says what [Ledger.Begin] found.
+type Decision string
+
+// The decisions.
+const (
+	Go      Decision = "go"      // the intent is written: post
+	Early   Decision = "early"   // not due yet: Wait
+	Behind  Decision = "behind"  // an older job of the same slot is unfinished
+	Open    Decision = "open"    // an intent is open (state sending or unknown): do not post
+	Ended   Decision = "ended"   // the job is final, perhaps ended by this call (State)
+	Stale   Decision = "stale"   // the nudge's generation was outrun
+	Claimed Decision = "claimed" // the number belongs to another purchase (Other)
+)
+
+// Intent asks for leave to post.
+type Intent struct {
+	ID         ID
+	Generation int
+	Token      string        // of this attempt; the same again gets the same answer
+	Account    string        // of the client that will post
+	Budget     time.Duration // until the permit's write deadline
+	Timeout    time.Duration // of one request
+	Settle     time.Duration // how long after the request must be over the records get
+	Number     flowroute.E164
+}
+
+// Begun is the answer to [Ledger.Begin].
+type Begun struct {
+	Decision  Decision
+	State     State
+	Left      time.Duration // Go: until the write deadline, from the moment the call was made
+	Wait      time.Duration // Early: until due. Open: until the request must be over, or until ResolveAt
+	Attempt   int
+	ResolveAt time.Time
+	Other     ID // Behind, Claimed: whose turn it is
+}
+
+// Settlement says what became of an attempt.
+type Settlement struct {
+	ID    ID
+	Token string // of the attempt; empty for syncs, which need no intent
+	// To is the state to go to: Queued (nothing was accepted, try again), Unknown,
+	// Accepted, Done, Failed, Blocked or Review.
+	To     State
+	Reason Reason
+	// MDR is the record's id, `mdr2-` and 32 hex digits. Accepted without one is
+	// "id pending".
+	MDR string
+	// Inferred: the record was found by matching, not in an answer or a receipt.
+	Inferred bool
+	// Uncounted: this attempt is not one of the job's posts (429, not sent, 401).
+	Uncounted bool
+	// Release gives the number of a purchase free: certainly refused, and never
+	// uncertain before.
+	Release  bool
+	Detail   string
+	Warning  string
+	Progress []byte // replaces the job's progress when not nil
+}
+
+// Settled is the answer to [Ledger.Settle].
+type Settled struct {
+	State     State
+	Duplicate bool // this outcome was recorded before
+	// Displaced is a job whose inferred claim gave way; it is Unknown again.
+	Displaced ID
+	// Next are the jobs whose turn has come in the slots this job held.
+	Next []ID
+}

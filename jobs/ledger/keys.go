@@ -1,0 +1,23 @@
+package ledger
+
+// Every key of the ledger is made here or, from the same prefix, in common.lua:
+//
+//	{flowroute}:j:<uuid>        hash, no TTL: a job that is not final (fields: common.lua)
+//	{flowroute}:p:<uuid>        string, no TTL: what was asked; gone once the job is final
+//	{flowroute}:d:<gen>:<n>     hash, TTL retention + up to 7 days: final jobs, packed (cold.lua)
+//	{flowroute}:c:<gen>:<n>     hash, TTL retention + 7 to 14 days: MDR id → job (cold.lua)
+//	{flowroute}:d, {flowroute}:c  hash, no TTL: the generations of the two maps
+//	{flowroute}:open            zset, no TTL: jobs with an open intent, by ResolveAt
+//	{flowroute}:o:<slot>        zset, no TTL: unfinished jobs of a slot, oldest first
+//	{flowroute}:numbers         hash, no TTL: number → the purchase that claimed it
+//	{flowroute}:n               hash, no TTL: number of jobs by type and state
+//	{flowroute}:events          stream, bounded: every change of state
+//	{flowroute}:breaker:<name>  hash, no TTL: why nothing is posted at the moment
+//	{flowroute}:owner           string, no TTL: the account this ledger belongs to
+//
+// All share one hash tag, so that one script can touch them all, in a cluster too.
+
+// DefaultPrefix is the prefix of every key of the product.
+const DefaultPrefix = "{flowroute}:"
+
+func (l *Ledger) key(name string) string { return l.prefix + name }

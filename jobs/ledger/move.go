@@ -1,0 +1,219 @@
+package ledger
+
+import (
+	"context"
+	"encoding/hex"
+	"fmt"
+	"strings"
+	"time"
+)
+
+// Begin asks for leave to post the job now and, with the decision [Go], has
+// written the intent. It ends a job whose time is over or whose posts are used
+// up. The same token again gets the same answer.
+func (l *Ledger) Begin(ctx context.Context, in Intent) (Begun, error) {
+	number := ""
+	if !in.Number.IsZero() {
+		number = in.Number.Digits()
+	}
+	r := l.run(ctx, scriptBegin,
+		in.ID.String(), in.ID[:], in.Token, in.Generation, in.Budget.Milliseconds(), in.Timeout.Milliseconds(),
+		in.Settle.Milliseconds(), in.Account, l.maxPosts, number, l.eventsMax, l.retention.Milliseconds())
+	if r.err != nil {
+		return Begun{}, fmt.Errorf("begin job: %w", r.err)
+	}
+	b := Begun{Decision: Decision(r.text(0))}
+	switch b.Decision {
+	case "missing":
+		return Begun{}, ErrNotFound
+	case "newer":
+		return Begun{}, ErrNewerVersion
+	case Go:
+		b.State, b.Attempt = Sending, int(r.int(2))
+		b.Left, b.ResolveAt = time.Duration(r.int(1))*time.Millisecond, time.UnixMilli(r.int(3))
+	case Early:
+		b.State, b.Wait = Queued, time.Duration(r.int(1))*time.Millisecond
+	case Open:
+		b.State, b.Wait = stateOf(r.text(1)[0]), time.Duration(r.int(2))*time.Millisecond
+	case Ended:
+		b.State = stateOf(r.text(1)[0])
+	case Behind, Claimed:
+		b.State = Queued
+		b.Other, _ = ParseID(r.text(1))
+	}
+	return b, nil
+}
+
+// Settle writes what became of an attempt, and claims its MDR. It is to be called
+// with a context that does not end with the task's. A certain outcome is recorded
+// however late it comes; it never makes anything post.
+func (l *Ledger) Settle(ctx context.Context, s Settlement) (Settled, error) {
+	mdr, err := packMDR(s.MDR)
+	if err != nil {
+		return Settled{}, fmt.Errorf("settle job: %w", err)
+	}
+	progress := "" // nil leaves it
+	if s.Progress != nil {
+		progress = "=" + string(s.Progress)
+	}
+	r := l.run(ctx, scriptSettle,
+		s.ID.String(), s.ID[:], s.Token, string(s.To.code()), int(s.Reason.code()), mdr, flag(s.Inferred), flag(s.Uncounted),
+		flag(s.Release), clip(s.Detail), clip(s.Warning), progress, l.eventsMax, l.retention.Milliseconds(), l.claimsFor())
+	if r.err != nil {
+		return Settled{}, fmt.Errorf("settle job: %w", r.err)
+	}
+	switch r.text(0) {
+	case "missing":
+		return Settled{}, ErrNotFound
+	case "newer":
+		return Settled{}, ErrNewerVersion
+	}
+	settled := Settled{Duplicate: r.text(0) == "same", State: stateOf(r.text(1)[0])}
+	if displaced := r.text(2); displaced != "" {
+		settled.Displaced, _ = ParseID(displaced)
+	}
+	for i := 3; i < len(r.items); i++ {
+		if next, err := ParseID(r.text(i)); err == nil {
+			settled.Next = append(settled.Next, next)
+		}
+	}
+	return settled, nil
+}
+
+// Overdue looks at a job whose intent is open. When its request must be over (the
+// write deadline and the timeout of its sender have passed) and no outcome came,
+// the job becomes [Unknown]. Else it reports how long that takes.
+func (l *Ledger) Overdue(ctx context.Context, id ID) (State, time.Duration, error) {
+	r := l.run(ctx, scriptOverdue, id.String(), id[:], l.eventsMax)
+	if r.err != nil {
+		return "", 0, fmt.Errorf("look at open intent: %w", r.err)
+	}
+	if r.text(0) == "missing" {
+		return "", 0, ErrNotFound
+	}
+	return stateOf(r.text(0)[0]), time.Duration(r.int(1)) * time.Millisecond, nil
+}
+
+// Cancellation is the answer to [Ledger.Cancel].
+type Cancellation struct {
+	State State
+	// Cancelled: the job had not been posted and never will be.
+	Cancelled bool
+	// Requested: its outcome is open; it will not be posted again.
+	Requested bool
+	// TooLate: it is final, or a step that cannot be undone was made.
+	TooLate bool
+	Next    []ID // jobs whose turn has come
+}
+
+// Cancel stops a job while that is possible.
+func (l *Ledger) Cancel(ctx context.Context, id ID) (Cancellation, error) {
+	r := l.run(ctx, scriptCancel, id.String(), id[:], l.eventsMax, l.retention.Milliseconds())
+	if r.err != nil {
+		return Cancellation{}, fmt.Errorf("cancel job: %w", r.err)
+	}
+	if r.text(0) == "missing" {
+		return Cancellation{}, ErrNotFound
+	}
+	c := Cancellation{State: stateOf(r.text(1)[0])}
+	switch r.text(0) {
+	case "cancelled":
+		c.Cancelled = true
+	case "requested":
+		c.Requested = true
+	case "late":
+		c.TooLate = true
+	}
+	for i := 2; i < len(r.items); i++ {
+		if next, err := ParseID(r.text(i)); err == nil {
+			c.Next = append(c.Next, next)
+		}
+	}
+	return c, nil
+}
+
+// Receipt is what Flowroute's records say of one MDR.
+type Receipt struct {
+	MDR       string
+	Delivered bool // else: the carrier reported a failure
+}
+
+// Refined is the answer to [Ledger.Refine] for one receipt.
+type Refined struct {
+	Job     ID // zero: the record belongs to no job
+	State   State
+	Changed bool
+}
+
+// Refine turns accepted jobs into delivered or undelivered ones. A receipt is
+// proof of acceptance, so it beats every inferred end. One answer a receipt, in
+// order.
+func (l *Ledger) Refine(ctx context.Context, receipts []Receipt) ([]Refined, error) {
+	calls := make([][]any, len(receipts))
+	for i, receipt := range receipts {
+		mdr, err := packMDR(receipt.MDR)
+		if err != nil {
+			return nil, fmt.Errorf("refine: %w", err)
+		}
+		to := Undelivered
+		if receipt.Delivered {
+			to = Delivered
+		}
+		calls[i] = []any{mdr, string(to.code()), l.eventsMax, l.retention.Milliseconds(), l.claimsFor()}
+	}
+	refined := make([]Refined, len(receipts))
+	for i, r := range l.runMany(ctx, scriptRefine, calls) {
+		if r.err != nil {
+			return nil, fmt.Errorf("refine: %w", r.err)
+		}
+		if r.text(0) == "none" {
+			continue
+		}
+		refined[i].Job, _ = ParseID(r.text(0))
+		refined[i].State, refined[i].Changed = stateOf(r.text(1)[0]), r.text(2) == "1"
+	}
+	return refined, nil
+}
+
+// claimsFor is how long a claim stays after it was made, in ms, as the packed map
+// counts (it adds up to seven days).
+func (l *Ledger) claimsFor() int64 { return (l.retention + l.claimsOver).Milliseconds() }
+
+// packMDR makes 16 bytes of `mdr2-` and 32 hex digits.
+func packMDR(id string) (string, error) {
+	if id == "" {
+		return "", nil
+	}
+	digits, ok := strings.CutPrefix(id, "mdr2-")
+	raw, err := hex.DecodeString(digits)
+	if !ok || err != nil || len(raw) != 16 || strings.ToLower(digits) != digits {
+		// Another form of id (an older or newer API): kept as it is, longer.
+		if len(id) > 64 || len(id) == 16 {
+			return "", fmt.Errorf("MDR id %.80q: want mdr2- and 32 hex digits", id)
+		}
+		return id, nil
+	}
+	return string(raw), nil
+}
+
+func unpackMDR(packed string) string {
+	if len(packed) == 16 {
+		return "mdr2-" + hex.EncodeToString([]byte(packed))
+	}
+	return packed
+}
+
+func flag(b bool) int {
+	if b {
+		return 1
+	}
+	return 0
+}
+
+// clip bounds a text that ends up in Redis.
+func clip(s string) string {
+	if len(s) <= 300 {
+		return s
+	}
+	return strings.ToValidUTF8(s[:297], "") + "…"
+}

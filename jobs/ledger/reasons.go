@@ -1,0 +1,83 @@
+package ledger
+
+// Reason says why a job changed its state. It is kept as one byte in the job's
+// history; the words are part of the public contract.
+type Reason string
+
+// The reasons. Append only: their place in the list is what Redis keeps.
+const (
+	ReasonNone            Reason = ""
+	ReasonRateLimited     Reason = "rate_limited"      // 429: not processed
+	ReasonNotSent         Reason = "not_sent"          // proven: no request left
+	ReasonUnauthorized    Reason = "unauthorized"      // 401: the credentials are refused
+	ReasonNoAnswer        Reason = "no_answer"         // the answer got lost or never came
+	ReasonServerError     Reason = "server_error"      // 5xx: may have been processed
+	ReasonUnexpected      Reason = "unexpected_answer" // a redirect, 408, or a 4xx that is not the API's own
+	ReasonRefused         Reason = "refused"           // the API said no
+	ReasonOptedOut        Reason = "opted_out"
+	ReasonInvalid         Reason = "invalid" // refused at our door
+	ReasonExpired         Reason = "expired"
+	ReasonTooLate         Reason = "too_late" // 24 h after its due time, nothing proven accepted
+	ReasonAttemptsUsedUp  Reason = "attempts_used_up"
+	ReasonCancelled       Reason = "cancelled"
+	ReasonCancelRequested Reason = "cancel_requested"
+	ReasonWorkerLost      Reason = "worker_lost" // an intent without outcome
+	ReasonIDPending       Reason = "id_pending"  // accepted; the answer's body could not be read
+	ReasonLateProof       Reason = "late_proof"  // evidence of acceptance after another end
+	ReasonDisplaced       Reason = "displaced"   // the record matched to this job is another's, proven
+	ReasonReceipt         Reason = "receipt"     // a delivery receipt
+	ReasonNumberTaken     Reason = "number_taken"
+	ReasonAlreadyOwned    Reason = "already_owned"
+	ReasonSuperseded      Reason = "superseded" // a newer route update for the same number and slot
+	ReasonBought          Reason = "bought"
+	ReasonReadBack        Reason = "read_back" // the API's own state shows the outcome
+	ReasonNoCandidate     Reason = "no_candidate"
+	ReasonTooExpensive    Reason = "too_expensive"
+	ReasonMDRClaimedTwice Reason = "mdr_claimed_twice"
+	ReasonBroken          Reason = "breaker_open" // wrong address or payload format on our side: waits
+	ReasonUnresolved      Reason = "unresolved"   // asked again, still unclear
+	ReasonInternal        Reason = "internal"
+)
+
+func reasons() []Reason {
+	return []Reason{
+		ReasonNone, ReasonRateLimited, ReasonNotSent, ReasonUnauthorized, ReasonNoAnswer, ReasonServerError,
+		ReasonUnexpected, ReasonRefused, ReasonOptedOut, ReasonInvalid, ReasonExpired, ReasonTooLate,
+		ReasonAttemptsUsedUp, ReasonCancelled, ReasonCancelRequested, ReasonWorkerLost, ReasonIDPending,
+		ReasonLateProof, ReasonDisplaced, ReasonReceipt, ReasonNumberTaken, ReasonAlreadyOwned, ReasonSuperseded,
+		ReasonBought, ReasonReadBack, ReasonNoCandidate, ReasonTooExpensive, ReasonMDRClaimedTwice, ReasonBroken,
+		ReasonUnresolved, ReasonInternal,
+	}
+}
+
+// The bytes of the reasons that the scripts give by themselves; scripts.go hands
+// them to the scripts, a test compares them with the list.
+const (
+	byteExpired         = 10
+	byteTooLate         = 11
+	byteAttemptsUsedUp  = 12
+	byteCancelled       = 13
+	byteCancelRequested = 14
+	byteWorkerLost      = 15
+	byteIDPending       = 16
+	byteLateProof       = 17
+	byteDisplaced       = 18
+	byteReceipt         = 19
+	byteMDRClaimedTwice = 27
+)
+
+func (r Reason) code() byte {
+	for i, known := range reasons() {
+		if r == known {
+			return byte(i)
+		}
+	}
+	panic("ledger: no such reason: " + string(r))
+}
+
+func reasonOf(code byte) Reason {
+	if all := reasons(); int(code) < len(all) {
+		return all[code]
+	}
+	return "other"
+}

@@ -1,0 +1,129 @@
+package ledger
+
+import (
+	"context"
+	_ "embed"
+	"errors"
+	"fmt"
+
+	"github.com/redis/go-redis/v9"
+)
+
+//go:embed common.lua
+var commonLua string
+
+//go:embed cold.lua
+var coldLua string
+
+//go:embed create.lua
+var createLua string
+
+//go:embed begin.lua
+var beginLua string
+
+//go:embed settle.lua
+var settleLua string
+
+//go:embed overdue.lua
+var overdueLua string
+
+//go:embed cancel.lua
+var cancelLua string
+
+//go:embed refine.lua
+var refineLua string
+
+//go:embed get.lua
+var getLua string
+
+//go:embed claim.lua
+var claimLua string
+
+//go:embed breaker.lua
+var breakerLua string
+
+// The scripts, each the common part and its own.
+var (
+	scriptCreate  = script(createLua)
+	scriptBegin   = script(beginLua)
+	scriptSettle  = script(settleLua)
+	scriptOverdue = script(overdueLua)
+	scriptCancel  = script(cancelLua)
+	scriptRefine  = script(refineLua)
+	scriptGet     = script(getLua)
+	scriptClaim   = script(claimLua)
+	scriptBreaker = redis.NewScript(breakerLua)
+)
+
+func script(own string) *redis.Script { return redis.NewScript(commonLua + coldLua + own) }
+
+// reply is a script's answer: a list of texts and integers.
+type reply struct {
+	items []any
+	err   error
+}
+
+func (r reply) text(i int) string {
+	if i < len(r.items) {
+		switch v := r.items[i].(type) {
+		case string:
+			return v
+		case int64:
+			return fmt.Sprint(v)
+		}
+	}
+	return ""
+}
+
+func (r reply) int(i int) int64 {
+	if i < len(r.items) {
+		switch v := r.items[i].(type) {
+		case int64:
+			return v
+		case string:
+			return number(v)
+		}
+	}
+	return 0
+}
+
+func (l *Ledger) run(ctx context.Context, s *redis.Script, args ...any) reply {
+	return toReply(s.Run(ctx, l.rdb, []string{l.prefix}, args...))
+}
+
+// runMany runs a script for each list of arguments, in one round trip.
+func (l *Ledger) runMany(ctx context.Context, s *redis.Script, calls [][]any) []reply {
+	if len(calls) == 1 {
+		return []reply{l.run(ctx, s, calls[0]...)}
+	}
+	replies := make([]reply, len(calls))
+	if len(calls) == 0 {
+		return replies
+	}
+	pipe := l.rdb.Pipeline()
+	cmds := make([]*redis.Cmd, len(calls))
+	for i, args := range calls {
+		cmds[i] = s.EvalSha(ctx, pipe, []string{l.prefix}, args...)
+	}
+	// Each command carries its own error.
+	_, _ = pipe.Exec(ctx)
+	for i, cmd := range cmds {
+		replies[i] = toReply(cmd)
+		if redis.HasErrorPrefix(replies[i].err, "NOSCRIPT") {
+			replies[i] = l.run(ctx, s, calls[i]...)
+		}
+	}
+	return replies
+}
+
+func toReply(cmd *redis.Cmd) reply {
+	value, err := cmd.Result()
+	if err != nil {
+		return reply{err: err}
+	}
+	items, ok := value.([]any)
+	if !ok {
+		return reply{err: errors.New("a script answered no list")}
+	}
+	return reply{items: items}
+}

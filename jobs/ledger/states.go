@@ -1,0 +1,153 @@
+package ledger
+
+// State says where a job is. The words are the same in Redis, in the commands,
+// in the HTTP API, in the console and in metrics.
+type State string
+
+// The states of a job.
+const (
+	// Queued: nothing is on the wire; a worker may take it.
+	Queued State = "queued"
+	// Sending: an intent is written; the request may be on the wire.
+	Sending State = "sending"
+	// Unknown: the request may or may not have been accepted; nothing posts it again.
+	Unknown State = "unknown"
+	// Accepted: Flowroute took the message. Final; a receipt refines it.
+	Accepted State = "accepted"
+	// Delivered refines Accepted.
+	Delivered State = "delivered"
+	// Undelivered refines Accepted: the carrier reported a failure.
+	Undelivered State = "undelivered"
+	// Done: a purchase, a route update or a sync is confirmed.
+	Done State = "done"
+	// Failed: refused, and proven not accepted.
+	Failed State = "failed"
+	// Expired: its time was over before it was posted.
+	Expired State = "expired"
+	// Cancelled: stopped before it was posted.
+	Cancelled State = "cancelled"
+	// Blocked: the recipient opted out.
+	Blocked State = "blocked"
+	// Review: the records cannot decide; a person must.
+	Review State = "review"
+)
+
+// States lists every state in the order of a job's life.
+func States() []State {
+	return []State{Queued, Sending, Unknown, Review, Accepted, Delivered, Undelivered, Done, Failed, Expired, Cancelled, Blocked}
+}
+
+// Final reports whether a job in this state has ended. [Review] is not final: it
+// waits for a person.
+func (s State) Final() bool {
+	switch s {
+	case Queued, Sending, Unknown, Review:
+		return false
+	}
+	return true
+}
+
+// Succeeded reports whether the job did what was asked.
+func (s State) Succeeded() bool {
+	return s == Accepted || s == Delivered || s == Done
+}
+
+// code is the state's one byte in Redis.
+func (s State) code() byte {
+	switch s {
+	case Queued:
+		return 'q'
+	case Sending:
+		return 's'
+	case Unknown:
+		return 'u'
+	case Accepted:
+		return 'a'
+	case Delivered:
+		return 'd'
+	case Undelivered:
+		return 'n'
+	case Done:
+		return 'o'
+	case Failed:
+		return 'f'
+	case Expired:
+		return 'x'
+	case Cancelled:
+		return 'c'
+	case Blocked:
+		return 'b'
+	case Review:
+		return 'r'
+	}
+	panic("ledger: no such state: " + string(s))
+}
+
+func stateOf(code byte) State {
+	for _, s := range States() {
+		if s.code() == code {
+			return s
+		}
+	}
+	return State("state-" + string(rune(code)))
+}
+
+// Type says what a job does. It is the asynq task type as well; none is a prefix
+// of another, since asynq's mux matches prefixes.
+type Type string
+
+// The types of jobs.
+const (
+	SendMessage    Type = "send-message"
+	PurchaseNumber Type = "purchase-number"
+	RouteUpdate    Type = "route-update"
+	SyncMDR        Type = "sync-mdr"
+	SyncNumbers    Type = "sync-numbers"
+	Reconcile      Type = "reconcile"
+)
+
+// Types lists every type of job.
+func Types() []Type {
+	return []Type{SendMessage, PurchaseNumber, RouteUpdate, SyncMDR, SyncNumbers, Reconcile}
+}
+
+func (t Type) code() byte {
+	switch t {
+	case SendMessage:
+		return 'm'
+	case PurchaseNumber:
+		return 'p'
+	case RouteUpdate:
+		return 'r'
+	case SyncMDR:
+		return 's'
+	case SyncNumbers:
+		return 'i'
+	case Reconcile:
+		return 'c'
+	}
+	panic("ledger: no such type: " + string(t))
+}
+
+func typeOf(code byte) Type {
+	for _, t := range Types() {
+		if t.code() == code {
+			return t
+		}
+	}
+	return Type("type-" + string(rune(code)))
+}
+
+// The queues, each served by its own asynq server.
+const (
+	QueueOTP     = "otp"
+	QueueNormal  = "normal"
+	QueueBulk    = "bulk"
+	QueueNumbers = "numbers"
+	QueueSync    = "sync"
+)
+
+// Queues lists every queue, the most urgent first.
+func Queues() []string {
+	return []string{QueueOTP, QueueNormal, QueueBulk, QueueNumbers, QueueSync}
+}
