@@ -30,6 +30,15 @@ func (l *Ledger) Events(ctx context.Context, after string) iter.Seq2[Event, erro
 		if after == "" {
 			after = "0"
 		}
+		if after == "$" {
+			// "$" anew in each read would miss what comes between two of them.
+			last, err := l.lastEvent(ctx)
+			if err != nil {
+				yield(Event{}, err)
+				return
+			}
+			after = last
+		}
 		for {
 			// A short block: the client's own timeout must not end the wait.
 			got, err := l.rdb.XRead(ctx, &redis.XReadArgs{Streams: []string{l.key("events"), after}, Count: 500, Block: time.Second}).Result()
@@ -40,13 +49,6 @@ func (l *Ledger) Events(ctx context.Context, after string) iter.Seq2[Event, erro
 			if err != nil && !errors.Is(err, redis.Nil) {
 				yield(Event{}, fmt.Errorf("read events: %w", err))
 				return
-			}
-			if len(got) == 0 && after == "$" {
-				// Nothing yet: fix the place, so that what comes between two reads counts.
-				if after, err = l.lastEvent(ctx); err != nil {
-					yield(Event{}, err)
-					return
-				}
 			}
 			for _, stream := range got {
 				for _, message := range stream.Messages {
