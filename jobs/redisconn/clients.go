@@ -91,20 +91,35 @@ func (t Target) tlsConfig() *tls.Config {
 	return c
 }
 
-// uncancelled runs commands and pipelines without the caller's cancellation
-// and deadline. Dialling keeps them: nothing is lost when a dial ends early.
+// uncancelled runs commands and pipelines, and the dialling they need, without
+// the cancellation and deadline of the caller's context.
 type uncancelled struct{}
 
 func (uncancelled) DialHook(next redis.DialHook) redis.DialHook { return next }
 
 func (uncancelled) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
 	return func(ctx context.Context, cmd redis.Cmder) error {
-		return next(context.WithoutCancel(ctx), cmd)
+		return next(withoutCancel(ctx), cmd)
 	}
 }
 
 func (uncancelled) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
 	return func(ctx context.Context, cmds []redis.Cmder) error {
-		return next(context.WithoutCancel(ctx), cmds)
+		return next(withoutCancel(ctx), cmds)
 	}
+}
+
+type cancellableKey struct{}
+
+// cancellable marks a context whose commands a worker's client may give up
+// after all: those that only ask whether Redis is there.
+func cancellable(ctx context.Context) context.Context {
+	return context.WithValue(ctx, cancellableKey{}, true)
+}
+
+func withoutCancel(ctx context.Context) context.Context {
+	if ctx.Value(cancellableKey{}) != nil {
+		return ctx
+	}
+	return context.WithoutCancel(ctx)
 }

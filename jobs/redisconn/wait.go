@@ -2,13 +2,122 @@ package redisconn
 
 import (
 	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
 	"log/slog"
 	"time"
 
 	"github.com/redis/go-redis/v9"
 )
 
-// Wait returns when Redis answers.
+// ErrUnavailable is in the error of [Wait] when no Redis answered in time.
+var ErrUnavailable = errors.New("no redis answers")
+
+// ErrRefused is in the error of [Wait] when a Redis answers and waiting
+// cannot help: wrong password, missing rights, no such database, no trust in
+// its certificate.
+var ErrRefused = errors.New("redis refuses this program")
+
+const (
+	// waitInterval is the pause between two attempts.
+	waitInterval = 200 * time.Millisecond
+	// waitLogInterval is the pause between two log lines.
+	waitLogInterval = 5 * time.Second
+	// pingTimeout bounds one attempt, so that a Redis behind a firewall that
+	// swallows packets does not take the whole time for itself.
+	pingTimeout = 3 * time.Second
+)
+
+// Wait returns nil as soon as Redis answers a PING. While it does not, it
+// logs why, at once and then every five seconds. It returns early with
+// [ErrRefused] in the error when Redis answers but will not have us, with
+// [ErrUnavailable] when the timeout is over, and with the context's error
+// when that ends. A nil logger logs nothing.
 func Wait(ctx context.Context, rdb redis.UniversalClient, timeout time.Duration, logger *slog.Logger) error {
-	panic("todo")
+	if logger == nil {
+		logger = slog.New(slog.DiscardHandler)
+	}
+	start := time.Now()
+	deadline := time.NewTimer(timeout)
+	defer deadline.Stop()
+	again := time.NewTicker(waitInterval)
+	defer again.Stop()
+	var logged time.Time
+	for {
+		err := ping(ctx, rdb)
+		if err == nil {
+			if !logged.IsZero() {
+				logger.InfoContext(ctx, "redis answers", keyWait, time.Since(start).Milliseconds())
+			}
+			return nil
+		}
+		if ctx.Err() != nil {
+			return fmt.Errorf("wait for redis: %w", ctx.Err())
+		}
+		why := explain(err)
+		if why.final {
+			return fmt.Errorf("%w: %s: %w", ErrRefused, why.text, err)
+		}
+		if time.Since(logged) >= waitLogInterval {
+			logged = time.Now()
+			logger.WarnContext(ctx, "waiting for redis",
+				keyReason, why.text, keyWait, time.Since(start).Milliseconds(), keyErr, err)
+		}
+		select {
+		case <-again.C:
+		case <-deadline.C:
+			return fmt.Errorf("%w after %s: %w. %s", ErrUnavailable, timeout, err, howToGetRedis)
+		case <-ctx.Done():
+			return fmt.Errorf("wait for redis: %w", ctx.Err())
+		}
+	}
+}
+
+// Keys of log lines.
+const (
+	keyReason = "reason"
+	keyWait   = "wait_ms"
+	keyErr    = "err"
+)
+
+const howToGetRedis = "Set REDIS_URL to a running Redis, or start one: " +
+	"docker run -p 127.0.0.1:6379:6379 redis:7 --appendonly yes --maxmemory-policy noeviction, " +
+	"or apt-get install redis-server. To look around without one, run the demo command"
+
+func ping(ctx context.Context, rdb redis.UniversalClient) error {
+	ctx, cancel := context.WithTimeout(cancellable(ctx), pingTimeout)
+	defer cancel()
+	return rdb.Ping(ctx).Err()
+}
+
+// explanation is an error of Redis in words.
+type explanation struct {
+	text string
+	// final says that waiting will not help.
+	final bool
+}
+
+func explain(err error) explanation {
+	var certificate *tls.CertificateVerificationError
+	var notTLS tls.RecordHeaderError
+	switch {
+	case redis.IsLoadingError(err):
+		return explanation{text: "it is loading its data"}
+	case redis.IsMasterDownError(err), redis.IsClusterDownError(err):
+		return explanation{text: "it has no primary at the moment"}
+	case redis.IsMaxClientsError(err):
+		return explanation{text: "it has as many clients as its maxclients allows"}
+	case redis.IsAuthError(err):
+		return explanation{text: "user name or password in REDIS_URL is missing or wrong", final: true}
+	case redis.IsPermissionError(err):
+		return explanation{text: "the user in REDIS_URL lacks a right (ACL)", final: true}
+	case redis.HasErrorPrefix(err, "ERR DB index"), redis.HasErrorPrefix(err, "ERR invalid DB index"):
+		return explanation{text: "it does not have the database number in REDIS_URL", final: true}
+	case errors.As(err, &certificate):
+		return explanation{text: "its certificate is not trusted (skip_verify=true takes any)", final: true}
+	case errors.As(err, &notTLS):
+		return explanation{text: "it does not speak TLS on this port (use redis:// instead of rediss://)", final: true}
+	}
+	return explanation{text: "it cannot be reached"}
 }
