@@ -1,0 +1,3 @@
+// Package httpapi serves the HTTP API, the login, health, metrics and the queue
+// pages.
+package httpapi
