@@ -49,9 +49,12 @@ func (l *Ledger) createArgs(job NewJob) ([]any, error) {
 		return nil, fmt.Errorf("no id")
 	}
 	nonce := uuid.New()
-	grace := 24 * time.Hour
-	if job.Queue == QueueOTP {
+	var grace time.Duration
+	switch {
+	case job.Type == SendMessage && job.Queue == QueueOTP:
 		grace = 5 * time.Minute
+	case job.Type == SendMessage:
+		grace = 24 * time.Hour
 	}
 	return []any{
 		job.ID.String(), job.ID[:], string(job.Type.code()), string(queue),
@@ -76,9 +79,6 @@ func readCreated(id ID, r reply) (Created, error) {
 		return c, fmt.Errorf("create job: %w", r.err)
 	}
 	verdict := r.text(0)
-	if verdict == "newer" {
-		return c, ErrNewerVersion
-	}
 	c.State, c.Generation, c.Duplicate = stateOf(r.text(1)[0]), int(r.int(2)), verdict != "new"
 	if verdict == "conflict" {
 		return c, ErrConflict

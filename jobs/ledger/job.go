@@ -66,7 +66,7 @@ type NewJob struct {
 	Queue    string
 	From, To flowroute.E164
 	Due      time.Time // zero: at once
-	Expires  time.Time // zero: 24 h after Due (queue "otp": 5 minutes)
+	Expires  time.Time // zero: messages 24 h after Due (queue "otp": 5 minutes), others no bound
 	Payload  []byte    // kept until the job is final
 	Content  [8]byte   // hash of what the job asks; another hash under the same id is ErrConflict
 	// Order lists the slots that this job must take in turn: it begins only when
@@ -126,8 +126,9 @@ type Begun struct {
 type Settlement struct {
 	ID    ID
 	Token string // of the attempt; empty for syncs, which need no intent
-	// To is the state to go to: Queued (nothing was accepted, try again), Unknown,
-	// Accepted, Done, Failed, Blocked or Review.
+	// To is the state to go to: Queued (nothing was accepted, try again), Sending
+	// (a step is done and its progress is to be kept; the attempt goes on),
+	// Unknown, Accepted, Done, Failed, Cancelled, Blocked or Review.
 	To     State
 	Reason Reason
 	// MDR is the record's id, `mdr2-` and 32 hex digits. Accepted without one is

@@ -24,10 +24,6 @@ func (l *Ledger) Begin(ctx context.Context, in Intent) (Begun, error) {
 	}
 	b := Begun{Decision: Decision(r.text(0))}
 	switch b.Decision {
-	case "missing":
-		return Begun{}, ErrNotFound
-	case "newer":
-		return Begun{}, ErrNewerVersion
 	case Go:
 		b.State, b.Attempt = Sending, int(r.int(2))
 		b.Left, b.ResolveAt = time.Duration(r.int(1))*time.Millisecond, time.UnixMilli(r.int(3))
@@ -62,12 +58,6 @@ func (l *Ledger) Settle(ctx context.Context, s Settlement) (Settled, error) {
 	if r.err != nil {
 		return Settled{}, fmt.Errorf("settle job: %w", r.err)
 	}
-	switch r.text(0) {
-	case "missing":
-		return Settled{}, ErrNotFound
-	case "newer":
-		return Settled{}, ErrNewerVersion
-	}
 	settled := Settled{Duplicate: r.text(0) == "same", State: stateOf(r.text(1)[0])}
 	if displaced := r.text(2); displaced != "" {
 		settled.Displaced, _ = ParseID(displaced)
@@ -88,10 +78,33 @@ func (l *Ledger) Overdue(ctx context.Context, id ID) (State, time.Duration, erro
 	if r.err != nil {
 		return "", 0, fmt.Errorf("look at open intent: %w", r.err)
 	}
-	if r.text(0) == "missing" {
-		return "", 0, ErrNotFound
-	}
 	return stateOf(r.text(0)[0]), time.Duration(r.int(1)) * time.Millisecond, nil
+}
+
+// Adopt takes over an unknown job's open attempt, so that the caller can decide it
+// with [Ledger.Settle] and this token. It is a compare-and-set on the attempt as
+// the caller read it; of two that decide at once, the later one counts. Without
+// true, the job is not to be decided now: ask again after the wait, if there is one.
+func (l *Ledger) Adopt(ctx context.Context, id ID, attempt int, token string) (bool, time.Duration, error) {
+	r := l.run(ctx, scriptAdopt, id.String(), id[:], attempt, token)
+	if r.err != nil {
+		return false, 0, fmt.Errorf("adopt job: %w", r.err)
+	}
+	return r.text(0) == "ok", time.Duration(r.int(2)) * time.Millisecond, nil
+}
+
+// Newest is the job enqueued last among the unfinished ones of a slot; false when
+// there is none.
+func (l *Ledger) Newest(ctx context.Context, slot string) (ID, bool, error) {
+	last, err := l.rdb.ZRange(ctx, l.key("o:"+slot), -1, -1).Result()
+	if err != nil {
+		return ID{}, false, fmt.Errorf("read slot: %w", err)
+	}
+	if len(last) == 0 {
+		return ID{}, false, nil
+	}
+	id, err := ParseID(last[0])
+	return id, err == nil, err
 }
 
 // Cancellation is the answer to [Ledger.Cancel].
@@ -111,9 +124,6 @@ func (l *Ledger) Cancel(ctx context.Context, id ID) (Cancellation, error) {
 	r := l.run(ctx, scriptCancel, id.String(), id[:], l.eventsMax, l.retention.Milliseconds())
 	if r.err != nil {
 		return Cancellation{}, fmt.Errorf("cancel job: %w", r.err)
-	}
-	if r.text(0) == "missing" {
-		return Cancellation{}, ErrNotFound
 	}
 	c := Cancellation{State: stateOf(r.text(1)[0])}
 	switch r.text(0) {

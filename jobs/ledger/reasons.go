@@ -50,22 +50,6 @@ func reasons() []Reason {
 	}
 }
 
-// The bytes of the reasons that the scripts give by themselves; scripts.go hands
-// them to the scripts, a test compares them with the list.
-const (
-	byteExpired         = 10
-	byteTooLate         = 11
-	byteAttemptsUsedUp  = 12
-	byteCancelled       = 13
-	byteCancelRequested = 14
-	byteWorkerLost      = 15
-	byteIDPending       = 16
-	byteLateProof       = 17
-	byteDisplaced       = 18
-	byteReceipt         = 19
-	byteMDRClaimedTwice = 27
-)
-
 func (r Reason) code() byte {
 	for i, known := range reasons() {
 		if r == known {

@@ -5,6 +5,7 @@ import (
 	_ "embed"
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/redis/go-redis/v9"
 )
@@ -27,6 +28,9 @@ var settleLua string
 //go:embed overdue.lua
 var overdueLua string
 
+//go:embed adopt.lua
+var adoptLua string
+
 //go:embed cancel.lua
 var cancelLua string
 
@@ -48,6 +52,7 @@ var (
 	scriptBegin   = script(beginLua)
 	scriptSettle  = script(settleLua)
 	scriptOverdue = script(overdueLua)
+	scriptAdopt   = script(adoptLua)
 	scriptCancel  = script(cancelLua)
 	scriptRefine  = script(refineLua)
 	scriptGet     = script(getLua)
@@ -55,7 +60,15 @@ var (
 	scriptBreaker = redis.NewScript(breakerLua)
 )
 
-func script(own string) *redis.Script { return redis.NewScript(commonLua + coldLua + own) }
+// script puts the common part before a script's own, and the bytes of the reasons
+// that scripts give by themselves before both.
+func script(own string) *redis.Script {
+	var table strings.Builder
+	for i, r := range reasons()[1:] {
+		fmt.Fprintf(&table, "%s=%d,", r, i+1)
+	}
+	return redis.NewScript("local REASON = {" + table.String() + "}\n" + commonLua + coldLua + own)
+}
 
 // reply is a script's answer: a list of texts and integers.
 type reply struct {
@@ -125,5 +138,12 @@ func toReply(cmd *redis.Cmd) reply {
 	if !ok {
 		return reply{err: errors.New("a script answered no list")}
 	}
-	return reply{items: items}
+	r := reply{items: items}
+	switch r.text(0) {
+	case "missing":
+		r.err = ErrNotFound
+	case "newer":
+		r.err = ErrNewerVersion
+	}
+	return r
 }

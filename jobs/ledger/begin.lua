@@ -1,0 +1,64 @@
+-- Checks that a job may be posted now and writes the intent.
+-- ARGV  1 id, 2 id (16 bytes), 3 token of this attempt, 4 generation, 5 ms until the
+--       permit's write deadline, 6 ms of one request, 7 ms the records get after
+--       it, 8 account, 9 most posts, 10 number to claim or '', 11 length of the
+--       event stream, 12 retention
+-- returns {go, ms left, attempt, resolve at} | {early, ms} | {behind, id} |
+--         {open, state, ms} | {ended, state} | {stale} | {claimed, id} | {missing} | {newer}
+local id, token, number, most = ARGV[1], ARGV[3], ARGV[10], ARGV[11]
+local job = load(id, ARGV[2])
+if not job then return {'missing'} end
+if job.newer then return {'newer'} end
+local f = job.f
+
+if f.s == 's' and f.k == token then
+  return {'go', math.max(tonumber(f.wo) - tonumber(ARGV[6]) - now, 0), tonumber(f.n), tonumber(f.ra)}
+end
+if f.s == 's' then return {'open', 's', math.max(tonumber(f.wo) - now, 0)} end
+if f.s == 'u' or f.s == 'r' then return {'open', f.s, math.max(tonumber(f.ra or '0') - now, 0)} end
+if f.s ~= 'q' then return {'ended', f.s} end
+if tonumber(ARGV[4]) ~= tonumber(f.g) then return {'stale'} end
+if tonumber(f.d) > now then return {'early', tonumber(f.d) - now} end
+
+local function stop(state, reason)
+  move(job, state, reason, most)
+  finish(job, ARGV[12])
+  return {'ended', state}
+end
+local expires = tonumber(f.x)
+if expires > 0 and now >= expires and not f.pg then
+  if f.xe then return stop('x', REASON.expired) end
+  return stop('f', REASON.too_late)
+end
+if tonumber(f.n) >= tonumber(ARGV[9]) then return stop('f', REASON.attempts_used_up) end
+
+for slot in string.gmatch(f.o or '', '%S+') do
+  local head = redis.call('ZRANGE', P .. 'o:' .. slot, 0, 0)[1]
+  -- One that is gone must not block the slot for ever.
+  while head and head ~= id and redis.call('EXISTS', P .. 'j:' .. head) == 0 do
+    redis.call('ZREM', P .. 'o:' .. slot, head)
+    head = redis.call('ZRANGE', P .. 'o:' .. slot, 0, 0)[1]
+  end
+  if head and head ~= id then return {'behind', head} end
+end
+if number ~= '' then
+  local owner = redis.call('HGET', P .. 'numbers', number)
+  if owner and owner ~= id then return {'claimed', owner} end
+  redis.call('HSET', P .. 'numbers', number, id)
+  set(job, 'nu', number)
+end
+
+local deadline = now + tonumber(ARGV[5])
+if expires > 0 and expires < deadline then deadline = expires end
+local over = deadline + tonumber(ARGV[6])
+local resolve = over + tonumber(ARGV[7])
+set(job, 'k', token)
+set(job, 'n', int(tonumber(f.n) + 1))
+set(job, 'ac', ARGV[8])
+set(job, 'wo', int(over))
+set(job, 'ra', int(resolve))
+if not f.fi then set(job, 'fi', int(now)) end
+move(job, 's', 0, most)
+save(job)
+redis.call('ZADD', P .. 'open', int(resolve), id)
+return {'go', deadline - now, tonumber(f.n), resolve}

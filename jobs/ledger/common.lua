@@ -1,0 +1,115 @@
+-- Common to the scripts of the ledger: Redis' clock, a job's record, its moves.
+-- KEYS  1: the prefix of every key of the product, with its hash tag.
+-- Other keys are made from it; they share its slot. Times are ms since 1970.
+--
+-- Fields of {prefix}j:<uuid> (a job that is not final; all values are texts):
+--   v version, t type, s state, g generation, l queue, c created, d due or 0,
+--   x nothing is posted after it (0: no bound), xe its producer gave x,
+--   n posts, i sender, recipient and content hash (24 bytes), cn nonce of its creation,
+--   o slots it takes in turn, nu number it has claimed, pg progress, e detail, wn warning,
+--   k token of the open attempt, lt token of the last settled one, ac account,
+--   wo when its request must be over, ra when the records may decide, fi first tried,
+--   nr no-resend mark (c: cancel), m MDR ids (each headed by its length),
+--   inf its MDR was found by matching, h history: state, reason, hundredths of a
+--   second since c in 4 bytes, for each change.
+
+local P = KEYS[1]
+local clock = redis.call('TIME')
+local now = tonumber(clock[1]) * 1000 + math.floor(tonumber(clock[2]) / 1000)
+local FINAL = {a = true, d = true, n = true, o = true, f = true, x = true, c = true, b = true}
+
+local function int(n) return string.format('%.0f', n) end
+
+-- bytes writes n big-endian in k bytes; unbytes reads it.
+local function bytes(n, k)
+  local out = {}
+  for i = k, 1, -1 do
+    out[i] = string.char(n % 256)
+    n = math.floor(n / 256)
+  end
+  return table.concat(out)
+end
+
+local function unbytes(s)
+  local n = 0
+  for i = 1, #s do n = n * 256 + string.byte(s, i) end
+  return n
+end
+
+local function text_id(bin)
+  local hex = string.gsub(bin, '.', function(ch) return string.format('%02x', string.byte(ch)) end)
+  return table.concat({string.sub(hex, 1, 8), string.sub(hex, 9, 12), string.sub(hex, 13, 16), string.sub(hex, 17, 20), string.sub(hex, 21)}, '-')
+end
+
+-- set changes a field of a job; nil removes it. save writes what was changed.
+local function set(job, field, value)
+  job.f[field] = value
+  job.changed[field] = value or false
+end
+
+local function save(job)
+  local puts, removes = {}, {}
+  for field, value in pairs(job.changed) do
+    if value then
+      puts[#puts + 1] = field
+      puts[#puts + 1] = value
+    else
+      removes[#removes + 1] = field
+    end
+  end
+  if #puts > 0 then redis.call('HSET', P .. 'j:' .. job.id, unpack(puts)) end
+  if #removes > 0 then redis.call('HDEL', P .. 'j:' .. job.id, unpack(removes)) end
+  job.changed = {}
+end
+
+local function note(job, state, reason)
+  local h = job.f.h or ''
+  if #h >= 240 then h = string.sub(h, 1, 60) .. string.sub(h, 67) end
+  local since = math.min(math.floor((now - tonumber(job.f.c)) / 10), 4294967295)
+  set(job, 'h', h .. state .. string.char(reason) .. bytes(math.max(since, 0), 4))
+end
+
+local function event(job, state, reason, mdr, most)
+  redis.call('XADD', P .. 'events', 'MAXLEN', '~', most, '*', 'e',
+    '\1' .. job.bin .. job.f.t .. state .. string.char(reason) .. (mdr or ''))
+end
+
+-- move changes the state, with its line of history, its counters and its event.
+local function move(job, state, reason, most, mdr)
+  if job.f.s then redis.call('HINCRBY', P .. 'n', job.f.t .. job.f.s, -1) end
+  redis.call('HINCRBY', P .. 'n', job.f.t .. state, 1)
+  set(job, 's', state)
+  note(job, state, reason)
+  event(job, state, reason, mdr, most)
+end
+
+-- has_mdr and add_mdr keep the list of a job's records.
+local function mdrs(job)
+  local list, m, at = {}, job.f.m or '', 1
+  while at <= #m do
+    local size = string.byte(m, at)
+    list[#list + 1] = string.sub(m, at + 1, at + size)
+    at = at + 1 + size
+  end
+  return list
+end
+
+local function has_mdr(job, mdr)
+  for _, known in ipairs(mdrs(job)) do
+    if known == mdr then return true end
+  end
+  return false
+end
+
+local function add_mdr(job, mdr)
+  local m = job.f.m or ''
+  if #m + 1 + #mdr <= 250 then set(job, 'm', m .. string.char(#mdr) .. mdr) end
+end
+
+local function drop_mdr(job, mdr)
+  local kept = ''
+  for _, known in ipairs(mdrs(job)) do
+    if known ~= mdr then kept = kept .. string.char(#known) .. known end
+  end
+  set(job, 'm', kept ~= '' and kept or nil)
+end

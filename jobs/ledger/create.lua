@@ -1,0 +1,52 @@
+-- Writes a new job down, once.
+-- ARGV  1 id, 2 id (16 bytes), 3 type, 4 queue, 5 due, 6 expires, 7 what is added to
+--       the due time when no expires is given (0: no bound), 8 subject, 9 payload,
+--       10 slots, 11 nonce of this call, 12 why it is refused, 13 length of the
+--       event stream, 14 retention
+-- returns {new | known | conflict | newer, state, generation}
+local id, bin, kind, subject, nonce, refused = ARGV[1], ARGV[2], ARGV[3], ARGV[8], ARGV[11], ARGV[12]
+local known = load(id, bin)
+if known then
+  if known.newer then return {'newer'} end
+  local same = known.f.t == kind and string.sub(known.f.i, 17) == string.sub(subject, 17)
+  local verdict = same and (known.f.cn == nonce and 'new' or 'known') or 'conflict'
+  return {verdict, known.f.s, tonumber(known.f.g)}
+end
+
+local due, expires, grace = tonumber(ARGV[5]), tonumber(ARGV[6]), tonumber(ARGV[7])
+if due <= now then due = 0 end
+local job = {id = id, bin = bin, f = {}, changed = {}}
+set(job, 'v', '1')
+set(job, 't', kind)
+set(job, 'l', ARGV[4])
+set(job, 'g', '1')
+set(job, 'c', int(now))
+set(job, 'n', '0')
+set(job, 'i', subject)
+if refused ~= '' then
+  set(job, 'e', refused)
+  move(job, 'f', REASON.invalid, ARGV[13])
+  finish(job, ARGV[14])
+  return {'new', 'f', 1}
+end
+
+set(job, 'd', int(due))
+set(job, 'cn', nonce)
+if expires > 0 then
+  set(job, 'x', int(expires))
+  set(job, 'xe', '1')
+else
+  set(job, 'x', grace > 0 and int(math.max(due, now) + grace) or '0')
+end
+if ARGV[10] ~= '' then
+  set(job, 'o', ARGV[10])
+  local turn = redis.call('INCR', P .. 'turn')
+  for slot in string.gmatch(ARGV[10], '%S+') do redis.call('ZADD', P .. 'o:' .. slot, turn, id) end
+end
+-- The history starts at c, with this state: it needs no line.
+set(job, 's', 'q')
+redis.call('HINCRBY', P .. 'n', kind .. 'q', 1)
+event(job, 'q', 0, nil, ARGV[13])
+save(job)
+redis.call('SET', P .. 'p:' .. id, ARGV[9])
+return {'new', 'q', 1}

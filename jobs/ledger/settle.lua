@@ -1,0 +1,110 @@
+-- Writes what became of an attempt and claims its MDR.
+-- ARGV  1 id, 2 id (16 bytes), 3 token, 4 state to go to, 5 reason, 6 MDR or '', 7 it
+--       was matched (1), 8 the attempt does not count (1), 9 the number becomes
+--       free (1), 10 detail, 11 warning, 12 '' or '=' and the progress,
+--       13 length of the event stream, 14 retention, 15 TTL of claims
+-- returns {ok | same | missing | newer, state, displaced id or '', next ids…}
+local id, token, to, reason, mdr, most = ARGV[1], ARGV[3], ARGV[4], tonumber(ARGV[5]), ARGV[6], ARGV[13]
+local inferred = ARGV[7] == '1'
+local retention = ARGV[14]
+local job = load(id, ARGV[2])
+if not job then return {'missing'} end
+if job.newer then return {'newer'} end
+local f = job.f
+
+-- displace takes a matched record from a job whose claim gave way to proof.
+local function displace(bin)
+  local loser = load(text_id(bin), bin)
+  if not loser or loser.newer or loser.cold then return '' end
+  drop_mdr(loser, mdr)
+  set(loser, 'inf', nil)
+  move(loser, 'u', REASON.displaced, most)
+  save(loser)
+  redis.call('PERSIST', P .. 'j:' .. loser.id)
+  redis.call('PERSIST', P .. 'p:' .. loser.id)
+  redis.call('ZADD', P .. 'open', loser.f.ra or int(now), loser.id)
+  return loser.id
+end
+
+local displaced = ''
+local function take_mdr()
+  if mdr == '' or has_mdr(job, mdr) then
+    if mdr ~= '' and not inferred and f.inf then
+      claim(job, mdr, false, ARGV[15])
+      set(job, 'inf', nil)
+    end
+    return
+  end
+  local answer = claim(job, mdr, inferred, ARGV[15])
+  if answer == 'taken' then
+    set(job, 'wn', 'the record belongs to another job too')
+    reason = REASON.mdr_claimed_twice
+    return
+  end
+  if answer ~= '' then displaced = displace(answer) end
+  add_mdr(job, mdr)
+  if inferred then set(job, 'inf', '1') else set(job, 'inf', nil) end
+end
+
+local function answer(verdict, next_ids) return {verdict, job.f.s, displaced, unpack(next_ids or {})} end
+
+local open = token ~= '' and f.k == token
+if token == '' and (f.t == 's' or f.t == 'i' or f.t == 'c') and not FINAL[f.s] then open = true end
+if not open then
+  -- A repeated command, or the outcome of an attempt that was outrun. Of those
+  -- only acceptance tells something that is not known yet.
+  if to ~= 'a' or f.lt == token or (mdr ~= '' and has_mdr(job, mdr) and not f.inf) then return answer('same') end
+  take_mdr()
+  if f.s == 's' then
+    save(job)
+    return answer('ok')
+  end
+  if f.s == 'a' or f.s == 'd' or f.s == 'n' then
+    return answer('ok', finish(job, retention))
+  end
+  move(job, 'a', REASON.late_proof, most, mdr)
+  return answer('ok', finish(job, retention))
+end
+if job.cold then return answer('same') end
+
+if to == 'a' then take_mdr() end
+if to ~= 'a' and f.m and f.t == 'm' then
+  -- An earlier attempt is proven accepted.
+  to, reason = 'a', REASON.late_proof
+end
+if ARGV[8] == '1' then set(job, 'n', int(tonumber(f.n) - 1)) end
+if ARGV[9] == '1' and f.nu then
+  if redis.call('HGET', P .. 'numbers', f.nu) == id then redis.call('HDEL', P .. 'numbers', f.nu) end
+  set(job, 'nu', nil)
+end
+if ARGV[12] ~= '' then set(job, 'pg', #ARGV[12] > 1 and string.sub(ARGV[12], 2) or nil) end
+set(job, 'e', ARGV[10] ~= '' and ARGV[10] or nil)
+if ARGV[11] ~= '' then set(job, 'wn', ARGV[11]) end
+if to == 'q' and f.nr and not f.pg then to, reason = 'c', REASON.cancelled end
+
+if to == 's' then
+  -- A step is done, the attempt goes on.
+  note(job, f.s, reason)
+  save(job)
+  return answer('ok')
+end
+if to == 'u' then
+  if f.s == 'u' then return answer('same') end
+  set(job, 'lt', token)
+  move(job, 'u', reason, most)
+  save(job)
+  return answer('ok')
+end
+set(job, 'lt', token)
+if to ~= 'r' then set(job, 'k', nil) end
+move(job, to, reason, most, mdr)
+if to == 'a' and not f.m and mdr == '' then
+  -- Accepted, its id pending: the record and the place among the open ones stay
+  -- until the id is found.
+  save(job)
+  return answer('ok')
+end
+if FINAL[to] then return answer('ok', finish(job, retention)) end
+redis.call('ZREM', P .. 'open', id)
+save(job)
+return answer('ok')
