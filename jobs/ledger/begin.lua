@@ -1,9 +1,9 @@
 -- Checks that a job may be posted now and writes the intent.
--- ARGV  1 id, 2 id (16 bytes), 3 token of this attempt, 4 generation, 5 ms until the
+-- ARGV  1 id, 2 id (16 bytes), 3 token of this attempt ('' only looks: ready), 4 generation, 5 ms until the
 --       permit's write deadline, 6 ms of one request, 7 ms the records get after
 --       it, 8 account, 9 most posts, 10 number to claim or '', 11 length of the
 --       event stream, 12 retention
--- returns {go, ms left, attempt, resolve at} | {early, ms} | {behind, id} |
+-- returns {ready} | {go, ms left, attempt, resolve at} | {early, ms} | {behind, id} |
 --         {open, state, ms} | {ended, state} | {stale} | {claimed, id} | {missing} | {newer}
 local id, token, number, most = ARGV[1], ARGV[3], ARGV[10], ARGV[11]
 local job = load(id, ARGV[2])
@@ -41,6 +41,7 @@ for slot in string.gmatch(f.o or '', '%S+') do
   end
   if head and head ~= id then return {'behind', head} end
 end
+if token == '' then return {'ready'} end
 if number ~= '' then
   local owner = redis.call('HGET', P .. 'numbers', number)
   if owner and owner ~= id then return {'claimed', owner} end

@@ -25,7 +25,8 @@ type Job struct {
 	Queue      string
 	Generation int // nudges carry it; a nudge that the ledger has outrun does nothing
 
-	From, To flowroute.E164 // messages: both; purchases and routes: To is the number, if one is fixed
+	From, To flowroute.E164 // messages: both; purchases and routes: To is the number, if it was asked for
+	Number   flowroute.E164 // the number that a purchase has claimed
 	Created  time.Time
 	Due      time.Time // zero: at once
 	Expires  time.Time // nothing is posted after it; always set for messages
@@ -91,6 +92,7 @@ type Decision string
 // The decisions.
 const (
 	Go      Decision = "go"      // the intent is written: post
+	Ready   Decision = "ready"   // an intent without token: nothing stands against posting
 	Early   Decision = "early"   // not due yet: Wait
 	Behind  Decision = "behind"  // an older job of the same slot is unfinished
 	Open    Decision = "open"    // an intent is open (state sending or unknown): do not post
@@ -103,7 +105,7 @@ const (
 type Intent struct {
 	ID         ID
 	Generation int
-	Token      string        // of this attempt; the same again gets the same answer
+	Token      string        // of this attempt; the same again gets the same answer. Empty: only look
 	Account    string        // of the client that will post
 	Budget     time.Duration // until the permit's write deadline
 	Timeout    time.Duration // of one request
@@ -125,10 +127,10 @@ type Begun struct {
 // Settlement says what became of an attempt.
 type Settlement struct {
 	ID    ID
-	Token string // of the attempt; empty for syncs, which need no intent
-	// To is the state to go to: Queued (nothing was accepted, try again), Sending
-	// (a step is done and its progress is to be kept; the attempt goes on),
-	// Unknown, Accepted, Done, Failed, Cancelled, Blocked or Review.
+	Token string // of the attempt; empty ends or moves on a job that is Queued
+	// To is the state to go to: Queued (nothing was accepted, try again; or a step
+	// is done, its progress kept, and the next one follows), Unknown, Accepted,
+	// Done, Failed, Cancelled, Blocked or Review.
 	To     State
 	Reason Reason
 	// MDR is the record's id, `mdr2-` and 32 hex digits. Accepted without one is

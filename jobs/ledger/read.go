@@ -87,6 +87,9 @@ func readHot(id ID, f map[string]string) (Job, error) {
 	job.readSubject(f["i"])
 	job.readMDRs(f["m"])
 	job.readReason()
+	if claimed := number(f["nu"]); claimed > 0 {
+		job.Number, _ = flowroute.E164FromUint64(uint64(claimed))
+	}
 	return job, nil
 }
 

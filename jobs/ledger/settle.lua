@@ -1,5 +1,5 @@
 -- Writes what became of an attempt and claims its MDR.
--- ARGV  1 id, 2 id (16 bytes), 3 token, 4 state to go to, 5 reason, 6 MDR or '', 7 it
+-- ARGV  1 id, 2 id (16 bytes), 3 token or '', 4 state to go to, 5 reason, 6 MDR or '', 7 it
 --       was matched (1), 8 the attempt does not count (1), 9 the number becomes
 --       free (1), 10 detail, 11 warning, 12 '' or '=' and the progress,
 --       13 length of the event stream, 14 retention, 15 TTL of claims
@@ -48,24 +48,27 @@ end
 
 local function answer(verdict, next_ids) return {verdict, job.f.s, displaced, unpack(next_ids or {})} end
 
-local open = token ~= '' and f.k == token
-if token == '' and (f.t == 's' or f.t == 'i' or f.t == 'c') and not FINAL[f.s] then open = true end
+local ACCEPTED = {a = true, d = true, n = true}
+-- Without a token: a job that is not being posted is ended, or moved on.
+local open = f.k == token or (token == '' and f.s == 'q')
 if not open then
   -- A repeated command, or the outcome of an attempt that was outrun. Of those
   -- only acceptance tells something that is not known yet.
-  if to ~= 'a' or f.lt == token or (mdr ~= '' and has_mdr(job, mdr) and not f.inf) then return answer('same') end
+  if to ~= 'a' or (mdr == '' and ACCEPTED[f.s]) or (mdr ~= '' and has_mdr(job, mdr) and not f.inf) then
+    return answer('same')
+  end
   take_mdr()
   if f.s == 's' then
     save(job)
     return answer('ok')
   end
-  if f.s == 'a' or f.s == 'd' or f.s == 'n' then
-    return answer('ok', finish(job, retention))
+  if not ACCEPTED[f.s] then move(job, 'a', REASON.late_proof, most, mdr) end
+  if mdr == '' and not job.cold then
+    save(job)
+    return answer('ok')
   end
-  move(job, 'a', REASON.late_proof, most, mdr)
   return answer('ok', finish(job, retention))
 end
-if job.cold then return answer('same') end
 
 if to == 'a' then take_mdr() end
 if to ~= 'a' and f.m and f.t == 'm' then
@@ -82,12 +85,6 @@ set(job, 'e', ARGV[10] ~= '' and ARGV[10] or nil)
 if ARGV[11] ~= '' then set(job, 'wn', ARGV[11]) end
 if to == 'q' and f.nr and not f.pg then to, reason = 'c', REASON.cancelled end
 
-if to == 's' then
-  -- A step is done, the attempt goes on.
-  note(job, f.s, reason)
-  save(job)
-  return answer('ok')
-end
 if to == 'u' then
   if f.s == 'u' then return answer('same') end
   set(job, 'lt', token)

@@ -1,0 +1,107 @@
+package ledger_test
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/flowroute-worker/flowroute-worker/jobs/ledger"
+	"github.com/flowroute-worker/flowroute-worker/jobs/redisembed"
+	"github.com/flowroute-worker/flowroute-worker/jobs/redistest"
+)
+
+// Final jobs and claims of many generations of the packed map are all found, with
+// long texts too, and stay in Redis' packed encoding.
+func TestPackedMaps(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	const n = 10_000 // beyond the first generation's 4,096
+	jobs := make([]ledger.NewJob, n)
+	for i := range jobs {
+		jobs[i] = message(t)
+	}
+	b.CreateMany(t.Context(), jobs)
+	records := make([]string, n)
+	for i, job := range jobs {
+		b.begin(job.ID, "t")
+		s := ledger.Settlement{ID: job.ID, Token: "t", To: ledger.Accepted, MDR: mdr()}
+		if i%100 == 7 {
+			s = ledger.Settlement{ID: job.ID, Token: "t", To: ledger.Failed, Detail: strings.Repeat("x", 50+i%250)}
+		}
+		records[i] = s.MDR
+		b.settle(s)
+	}
+	for i, job := range jobs {
+		got := b.get(job.ID)
+		if i%100 == 7 {
+			if want := 50 + i%250; got.State != ledger.Failed || len(got.Detail) != want {
+				t.Fatalf("%d: got %s and %d bytes of detail, want failed and %d", i, got.State, len(got.Detail), want)
+			}
+			continue
+		}
+		if got.State != ledger.Accepted || !cmp.Equal(got.MDRs, records[i:i+1]) {
+			t.Fatalf("%d: got %+v", i, got)
+		}
+		if owner, ok, err := b.ClaimedBy(t.Context(), records[i]); err != nil || !ok || owner != job.ID {
+			t.Fatalf("%d: claim %v %v %v", i, owner, ok, err)
+		}
+	}
+	for _, pattern := range []string{"{flowroute}:d:2:*", "{flowroute}:c:2:*"} {
+		keys := b.rdb.Keys(t.Context(), pattern).Val()
+		if len(keys) == 0 {
+			t.Fatalf("%s: no second generation", pattern)
+		}
+		for _, key := range keys {
+			if ttl := b.rdb.PTTL(t.Context(), key).Val(); ttl <= 0 {
+				t.Fatalf("%q has no TTL", key)
+			}
+			if b.db.Kind == redisembed.KindServer {
+				if enc := b.rdb.ObjectEncoding(t.Context(), key).Val(); enc != "listpack" && enc != "ziplist" {
+					t.Fatalf("%q is kept as %s with %d entries", key, enc, b.rdb.HLen(t.Context(), key).Val())
+				}
+			}
+		}
+	}
+}
+
+// BenchmarkMemory prints Redis' bytes for a queued and for a finished message,
+// history, key and claim included (and without its share of the event stream).
+func BenchmarkMemory(b *testing.B) {
+	db := redistest.New(b).Client()
+	l, err := ledger.New(db, ledger.Options{})
+	if err != nil {
+		b.Fatal(err)
+	}
+	const n = 50_000
+	used := func() int64 {
+		var bytes int64
+		for line := range strings.Lines(db.Info(b.Context(), "memory").Val()) {
+			fmt.Sscanf(line, "used_memory:%d", &bytes)
+		}
+		return bytes
+	}
+	for b.Loop() {
+		db.FlushDB(b.Context())
+		empty := used()
+		jobs := make([]ledger.NewJob, n)
+		for i := range jobs {
+			jobs[i] = message(b)
+			jobs[i].ID = ledger.KeyID(ledger.SendMessage, fmt.Sprint("order-", i))
+			jobs[i].Payload = []byte(`{"v":1,"from":"+12065550100","to":"+12065550199","body":"Your table is ready. Reply STOP to end these messages."}`)
+		}
+		for at := 0; at < n; at += 1000 {
+			l.CreateMany(b.Context(), jobs[at:at+1000])
+		}
+		stream := db.MemoryUsage(b.Context(), "{flowroute}:events").Val()
+		b.ReportMetric(float64(used()-empty-stream)/n, "B/queued")
+		for _, job := range jobs {
+			l.Begin(b.Context(), ledger.Intent{ID: job.ID, Generation: 1, Token: "t", Timeout: timeout, Settle: settle})
+			l.Settle(b.Context(), ledger.Settlement{ID: job.ID, Token: "t", To: ledger.Accepted, MDR: mdr()})
+		}
+		stream = db.MemoryUsage(b.Context(), "{flowroute}:events").Val()
+		b.ReportMetric(float64(used()-empty-stream)/n, "B/finished")
+		b.ReportMetric(float64(stream)/n, "B/events")
+	}
+}
