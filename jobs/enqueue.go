@@ -1,0 +1,199 @@
+package jobs
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/flowroute-worker/flowroute-worker/jobs/ledger"
+)
+
+// draft is a job on its way into Redis and what became of it. Its id is drawn
+// before the first try, so that each try means the same job.
+type draft struct {
+	job     ledger.NewJob
+	created ledger.Created
+	receipt Receipt
+	err     error
+}
+
+// draft finishes what a plan made, with the problems that d found.
+func (d *door) draft(job ledger.NewJob, key string) draft {
+	if err := d.err(); err != nil {
+		return draft{err: err}
+	}
+	job.ID = ledger.NewID()
+	if key != "" {
+		job.ID = ledger.KeyID(job.Type, key)
+	}
+	return draft{job: job, receipt: Receipt{ID: job.ID.String(), Repeatable: key != ""}}
+}
+
+// enqueue writes jobs down and nudges workers. Each draft gets its receipt or its
+// error; the returned one says that Redis stayed away.
+//
+// A job that is written down is taken, whatever becomes of its nudge: the
+// workers' sweep finds jobs without one.
+func (c *Client) enqueue(ctx context.Context, drafts []draft) error {
+	pending := make([]int, 0, len(drafts))
+	for i := range drafts {
+		if drafts[i].err == nil {
+			pending = append(pending, i)
+		}
+	}
+	if err := ctx.Err(); err != nil {
+		for _, i := range pending {
+			drafts[i].err, drafts[i].receipt = err, Receipt{}
+		}
+		return err
+	}
+	down := c.create(ctx, drafts, pending)
+
+	var queued []int
+	for _, i := range pending {
+		d := &drafts[i]
+		switch {
+		case d.err == nil:
+			d.receipt.State, d.receipt.Duplicate = d.created.State, d.created.Duplicate
+			// A duplicate too: its first producer may have died in between.
+			if d.created.State == ledger.Queued {
+				queued = append(queued, i)
+			}
+		case errors.Is(d.err, ErrConflict):
+			d.receipt.State, d.receipt.Duplicate = d.created.State, true
+		case errors.Is(d.err, ledger.ErrNewerVersion):
+		default:
+			d.err = fmt.Errorf("%w: %w", ErrUnconfirmed, d.err)
+		}
+	}
+	c.nudgeAll(ctx, drafts, queued)
+	return down
+}
+
+// create writes the jobs down, with patience, and returns the last error if Redis
+// stayed away.
+func (c *Client) create(ctx context.Context, drafts []draft, pending []int) (down error) {
+	c.persist(ctx, pending, func(pending []int) (again []int) {
+		down = nil
+		batch := make([]ledger.NewJob, len(pending))
+		for at, i := range pending {
+			batch[at] = drafts[i].job
+		}
+		created, errs := c.ledger.CreateMany(ctx, batch)
+		for at, i := range pending {
+			drafts[i].created, drafts[i].err = created[at], errs[at]
+			if passing(errs[at]) {
+				again, down = append(again, i), errs[at]
+			}
+		}
+		return again
+	})
+	return down
+}
+
+// nudgeWorkers is how many nudges of one call are on their way at once, since
+// asynq enqueues one by one. More than the connections of the pool are of no use.
+const nudgeWorkers = 64
+
+// nudgeGrace is what the nudges of jobs that are written down get when the
+// caller's context ends at that moment.
+const nudgeGrace = time.Second
+
+func (c *Client) nudgeAll(ctx context.Context, drafts []draft, queued []int) {
+	ctx, stop := graced(ctx, nudgeGrace)
+	defer stop()
+	var failed atomic.Pointer[error]
+	left := c.persist(ctx, queued, func(queued []int) []int {
+		var next atomic.Int64
+		var mu sync.Mutex
+		var again []int
+		var workers sync.WaitGroup
+		for range min(nudgeWorkers, len(queued)) {
+			workers.Go(func() {
+				for at := int(next.Add(1)) - 1; at < len(queued); at = int(next.Add(1)) - 1 {
+					d := &drafts[queued[at]]
+					err := c.Nudge(ctx, d.job.ID, d.job.Type, d.job.Queue, d.created.Generation, d.job.Due, 0)
+					if err != nil {
+						failed.Store(&err)
+						mu.Lock()
+						again = append(again, queued[at])
+						mu.Unlock()
+					}
+				}
+			})
+		}
+		workers.Wait()
+		return again
+	})
+	if len(left) > 0 {
+		c.log.WarnContext(ctx, "jobs taken but not announced, the sweep will find them", "count", len(left), "err", *failed.Load())
+	}
+}
+
+// graced is a context that outlives its parent by the grace.
+func graced(parent context.Context, grace time.Duration) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancel(context.WithoutCancel(parent))
+	stop := context.AfterFunc(parent, func() {
+		select {
+		case <-ctx.Done():
+		case <-time.After(grace):
+		}
+		cancel()
+	})
+	return ctx, func() { stop(); cancel() }
+}
+
+// persist calls try with the places still open until none are left, the patience
+// is over or ctx has ended. It returns what is left.
+func (c *Client) persist(ctx context.Context, open []int, try func(open []int) (again []int)) (left []int) {
+	var end time.Time
+	for wait := 50 * time.Millisecond; len(open) > 0; wait = min(2*wait, time.Second) {
+		open = try(open)
+		if len(open) == 0 {
+			break
+		}
+		if end.IsZero() {
+			end = time.Now().Add(c.patience)
+		}
+		pause := wait/2 + rand.N(wait/2)
+		if time.Until(end) < pause || !sleep(ctx, pause) {
+			break
+		}
+	}
+	return open
+}
+
+// sleep reports whether ctx let it.
+func sleep(ctx context.Context, d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+// passing reports whether an error of Redis may be gone at the next try.
+func passing(err error) bool {
+	if err == nil || errors.Is(err, redis.ErrClosed) || errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) ||
+		errors.Is(err, ErrConflict) || errors.Is(err, ledger.ErrNewerVersion) {
+		return false
+	}
+	if _, answered := errors.AsType[redis.Error](err); !answered {
+		return true // the connection
+	}
+	for _, prefix := range []string{"LOADING", "READONLY", "CLUSTERDOWN", "MASTERDOWN", "TRYAGAIN", "BUSY"} {
+		if redis.HasErrorPrefix(err, prefix) {
+			return true
+		}
+	}
+	return false
+}

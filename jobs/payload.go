@@ -1,0 +1,49 @@
+package jobs
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+
+	"github.com/flowroute-worker/flowroute-worker/jobs/ledger"
+)
+
+// pack makes what the ledger keeps of a request: its JSON, headed by "v":1.
+func pack(request any) []byte {
+	var b bytes.Buffer
+	encoder := json.NewEncoder(&b)
+	encoder.SetEscapeHTML(false) // \u003c for each < would cost memory
+	if err := encoder.Encode(request); err != nil {
+		// Only what the door has refused anyway: a year with five digits.
+		return nil
+	}
+	body := bytes.TrimSpace(b.Bytes())
+	head := fmt.Sprintf(`{"v":%d`, payloadVersion)
+	if len(body) > 2 {
+		head += ","
+	}
+	return append([]byte(head), body[1:]...)
+}
+
+// unpack reads it again.
+func unpack(job ledger.Job, want ledger.Type, request any) error {
+	if job.Type != want {
+		return fmt.Errorf("read what job %s asks: it is a %s, not a %s", job.ID, job.Type, want)
+	}
+	if len(job.Payload) == 0 {
+		return fmt.Errorf("read what job %s asks: that is kept until a job is final, and this one is %s", job.ID, job.State)
+	}
+	var head struct {
+		V int `json:"v"`
+	}
+	if err := json.Unmarshal(job.Payload, &head); err != nil {
+		return fmt.Errorf("read what job %s asks: %w", job.ID, err)
+	}
+	if head.V > payloadVersion {
+		return fmt.Errorf("read what job %s asks: %w", job.ID, ledger.ErrNewerVersion)
+	}
+	if err := json.Unmarshal(job.Payload, request); err != nil {
+		return fmt.Errorf("read what job %s asks: %w", job.ID, err)
+	}
+	return nil
+}
