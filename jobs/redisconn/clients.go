@@ -16,11 +16,6 @@ import (
 // up after a few seconds without one. The caller closes it.
 func (t Target) Producer() redis.UniversalClient {
 	o := t.options()
-	o.ContextTimeoutEnabled = true
-	o.DialTimeout = 2 * time.Second
-	o.DialerRetries = 1
-	o.ReadTimeout = 3 * time.Second
-	o.WriteTimeout = 3 * time.Second
 	o.PoolTimeout = 4 * time.Second
 	o.MaxRetries = 2
 	return redis.NewUniversalClient(o)
@@ -37,10 +32,6 @@ func (t Target) Producer() redis.UniversalClient {
 // every such task runs a second time.
 func (t Target) Worker() redis.UniversalClient {
 	o := t.options()
-	o.DialTimeout = 2 * time.Second
-	o.DialerRetries = 1
-	o.ReadTimeout = 3 * time.Second
-	o.WriteTimeout = 3 * time.Second
 	o.PoolTimeout = 10 * time.Second
 	o.MaxRetries = 8
 	o.MinRetryBackoff = 50 * time.Millisecond
@@ -62,6 +53,13 @@ func (t Target) options() *redis.UniversalOptions {
 		SentinelPassword: t.sentinelPassword,
 		IsClusterMode:    t.scheme == schemeCluster,
 		PoolSize:         t.poolSize,
+
+		ContextTimeoutEnabled: true,
+		DialTimeout:           2 * time.Second,
+		DialerRetries:         1, // commands are retried as a whole
+		ReadTimeout:           3 * time.Second,
+		WriteTimeout:          3 * time.Second,
+
 		// Both send commands that older and managed Redis answer with errors.
 		DisableIdentity: true,
 		MaintNotificationsConfig: &maintnotifications.Config{

@@ -148,26 +148,26 @@ func (t *Target) parseSocket(p urlParts) error {
 // parseHost returns host:port. Its errors say nothing of what they refuse: a
 // URL that lacks its @ has the password where the port should be.
 func parseHost(host, defaultPort string) (string, error) {
-	if host == "" {
-		return "", refuse("a host name is missing")
-	}
 	name, port, err := net.SplitHostPort(host)
 	if err != nil {
-		name, port = strings.Trim(host, "[]"), defaultPort
-		if strings.Contains(name, ":") && net.ParseIP(name) == nil {
-			return "", refuse("a host is not host:port (an IPv6 address goes in brackets)")
-		}
+		name, port = strings.TrimSuffix(strings.TrimPrefix(host, "["), "]"), defaultPort
 	}
-	if name == "" {
+	switch {
+	case name == "":
 		return "", refuse("a host name is missing")
-	}
-	if strings.ContainsFunc(name, func(r rune) bool { return r <= ' ' || r == '%' || r == 0x7f }) {
+	case strings.Contains(name, ":") && net.ParseIP(name) == nil:
+		return "", refuse("a host is not host:port (an IPv6 address goes in brackets)")
+	case strings.ContainsFunc(name, notInHost):
 		return "", refuse("a host name holds a character that none may hold")
 	}
 	if n, err := strconv.ParseUint(port, 10, 16); err != nil || n == 0 {
 		return "", refuse("a port is not a number from 1 to 65535 (was an @ meant to come before the host?)")
 	}
 	return net.JoinHostPort(name, port), nil
+}
+
+func notInHost(r rune) bool {
+	return !('a' <= r && r <= 'z' || 'A' <= r && r <= 'Z' || '0' <= r && r <= '9' || strings.ContainsRune("-_.:", r))
 }
 
 func (t *Target) parseDB(text string) error {

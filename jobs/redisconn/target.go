@@ -38,21 +38,27 @@ type Target struct {
 
 // String returns the URL with every password replaced by "xxxxx".
 func (t Target) String() string {
+	if t.scheme == "" {
+		return "(no redis)"
+	}
 	var b strings.Builder
 	b.WriteString(string(t.scheme) + "://")
 	switch {
 	case t.password != "":
 		b.WriteString(url.User(t.username).String() + ":xxxxx@")
-	case t.username != "":
-		b.WriteString(url.User(t.username).String() + "@")
+	case t.username != "": // most likely a password that lacks its colon
+		b.WriteString("xxxxx@")
 	}
-	b.WriteString(strings.Join(t.addrs, ","))
-
 	query := url.Values{}
-	if t.scheme == schemeSocket {
+	switch t.scheme {
+	case schemeSocket:
+		path := url.URL{Path: t.addrs[0]}
+		b.WriteString(path.EscapedPath())
 		query.Set("db", strconv.Itoa(t.db))
-	} else if t.scheme != schemeCluster {
-		b.WriteString("/" + strconv.Itoa(t.db))
+	case schemeCluster:
+		b.WriteString(strings.Join(t.addrs, ","))
+	default:
+		b.WriteString(strings.Join(t.addrs, ",") + "/" + strconv.Itoa(t.db))
 	}
 	if t.master != "" {
 		query.Set("master", t.master)

@@ -38,22 +38,19 @@ func Wait(ctx context.Context, rdb redis.UniversalClient, timeout time.Duration,
 	if logger == nil {
 		logger = slog.New(slog.DiscardHandler)
 	}
-	start := time.Now()
-	deadline := time.NewTimer(timeout)
-	defer deadline.Stop()
+	limited, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
 	again := time.NewTicker(waitInterval)
 	defer again.Stop()
+	start := time.Now()
 	var logged time.Time
 	for {
-		err := ping(ctx, rdb)
+		err := ping(limited, rdb)
 		if err == nil {
 			if !logged.IsZero() {
 				logger.InfoContext(ctx, "redis answers", keyWait, time.Since(start).Milliseconds())
 			}
 			return nil
-		}
-		if ctx.Err() != nil {
-			return fmt.Errorf("wait for redis: %w", ctx.Err())
 		}
 		why := explain(err)
 		if why.final {
@@ -66,10 +63,11 @@ func Wait(ctx context.Context, rdb redis.UniversalClient, timeout time.Duration,
 		}
 		select {
 		case <-again.C:
-		case <-deadline.C:
-			return fmt.Errorf("%w after %s: %w. %s", ErrUnavailable, timeout, err, howToGetRedis)
-		case <-ctx.Done():
-			return fmt.Errorf("wait for redis: %w", ctx.Err())
+		case <-limited.Done():
+			if ctx.Err() != nil {
+				return fmt.Errorf("wait for redis: %w", ctx.Err())
+			}
+			return fmt.Errorf("%w after %s: %s: %w. %s", ErrUnavailable, timeout, why.text, err, howToGetRedis)
 		}
 	}
 }
@@ -112,8 +110,10 @@ func explain(err error) explanation {
 		return explanation{text: "user name or password in REDIS_URL is missing or wrong", final: true}
 	case redis.IsPermissionError(err):
 		return explanation{text: "the user in REDIS_URL lacks a right (ACL)", final: true}
-	case redis.HasErrorPrefix(err, "ERR DB index"), redis.HasErrorPrefix(err, "ERR invalid DB index"):
+	case redis.HasErrorPrefix(err, "DB index"), redis.HasErrorPrefix(err, "invalid DB index"):
 		return explanation{text: "it does not have the database number in REDIS_URL", final: true}
+	case errors.Is(err, context.DeadlineExceeded):
+		return explanation{text: "it does not answer"}
 	case errors.As(err, &certificate):
 		return explanation{text: "its certificate is not trusted (skip_verify=true takes any)", final: true}
 	case errors.As(err, &notTLS):

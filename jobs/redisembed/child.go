@@ -14,6 +14,8 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/redis/go-redis/v9"
+
 	"github.com/flowroute-worker/flowroute-worker/jobs/redisconn"
 )
 
@@ -129,8 +131,12 @@ func spawn(binary string, args []string) (*process, error) {
 	return p, nil
 }
 
-// readyInterval is how often a starting server is asked whether it is ready.
-const readyInterval = 5 * time.Millisecond
+// How often, and with how much patience, a starting server is asked whether
+// it is ready.
+const (
+	readyInterval = 5 * time.Millisecond
+	answerTimeout = 500 * time.Millisecond
+)
 
 // waitReady returns when this very process answers on the port; another one
 // may have taken it in the meantime.
@@ -143,7 +149,6 @@ func (p *process) waitReady(ctx context.Context, port int) error {
 	defer rdb.Close()
 	tick := time.NewTicker(readyInterval)
 	defer tick.Stop()
-	want := fmt.Sprintf("process_id:%d\r\n", p.pid)
 	for {
 		select {
 		case <-ctx.Done():
@@ -152,16 +157,31 @@ func (p *process) waitReady(ctx context.Context, port int) error {
 			return fmt.Errorf("redis-server ended: %s", p.out.lastLines())
 		case <-tick.C:
 		}
-		info, err := rdb.Info(ctx, "server").Result()
-		if err != nil || !strings.Contains(info, want) {
-			continue
-		}
-		// INFO answers while an append-only file is still being read; PING
-		// does not.
-		if rdb.Ping(ctx).Err() == nil {
+		// A plain dial first: go-redis prints a line for each one that fails.
+		if listening(port) && p.answers(ctx, rdb) {
 			return nil
 		}
 	}
+}
+
+// answers says whether it is this process that takes commands there.
+func (p *process) answers(ctx context.Context, rdb redis.UniversalClient) bool {
+	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
+	defer cancel()
+	info, err := rdb.Info(ctx, "server").Result()
+	if err != nil || !strings.Contains(info, fmt.Sprintf("process_id:%d\r\n", p.pid)) {
+		return false
+	}
+	// INFO answers while an append-only file is still being read; PING does not.
+	return rdb.Ping(ctx).Err() == nil
+}
+
+func listening(port int) bool {
+	conn, err := net.DialTCP("tcp4", nil, &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: port})
+	if err != nil {
+		return false
+	}
+	return conn.Close() == nil
 }
 
 // stopPatience is how long an orderly end may take before it is forced.

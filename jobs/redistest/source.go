@@ -47,6 +47,8 @@ type ownServer struct {
 	free   chan int
 }
 
+var errNoRedisInCI = errors.New("CI=true and no redis-server on PATH: install it (apt-get install redis-server)")
+
 func newOwnServer(ctx context.Context, ci bool) (*ownServer, error) {
 	server, err := redisembed.Start(ctx, redisembed.Options{
 		Dir:       os.TempDir(), // nothing is written; so there is nothing to remove
@@ -57,7 +59,7 @@ func newOwnServer(ctx context.Context, ci bool) (*ownServer, error) {
 	}
 	if server.Kind() == redisembed.KindInProcess {
 		if ci {
-			return nil, errors.New("CI=true and no redis-server on PATH: install it (apt-get install redis-server)")
+			return nil, errors.Join(errNoRedisInCI, server.Close())
 		}
 		fmt.Fprintln(os.Stderr, "redistest: no redis-server on PATH: these tests run against an in-process imitation")
 	}
@@ -151,9 +153,7 @@ func (s *givenServer) claim(ctx context.Context) (claimed, error) {
 }
 
 func (s *givenServer) try(ctx context.Context, db int) (c claimed, ours bool, err error) {
-	u := s.base
-	u.Path = fmt.Sprintf("/%d", db)
-	c = claimed{url: u.String()}
+	c = claimed{url: s.url(db)}
 	c.release = func(ctx context.Context) error {
 		return withClient(c.url, func(rdb redis.UniversalClient) error { return rdb.FlushDB(ctx).Err() })
 	}
@@ -163,6 +163,12 @@ func (s *givenServer) try(ctx context.Context, db int) (c claimed, ours bool, er
 		return err
 	})
 	return c, ours, err
+}
+
+func (s *givenServer) url(db int) string {
+	u := s.base
+	u.Path = fmt.Sprintf("/%d", db)
+	return u.String()
 }
 
 func withClient(rawURL string, do func(redis.UniversalClient) error) error {
