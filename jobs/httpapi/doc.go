@@ -1,3 +1,30 @@
-// Package httpapi serves the HTTP API, the login, health, metrics and the queue
-// pages.
+// Package httpapi serves the HTTP API, the login, health, metrics, the queue
+// pages (asynqmon) and, handed in, the console.
+//
+// # The usual path
+//
+// [New] with a [jobs.Client] and Redis, then [Server.Run]. A program sends
+// POST /v1/messages with a bearer token and one JSON object, gets 202 with the
+// job's id, and asks GET /v1/messages/{id} later. Errors are problem details
+// (RFC 9457) with a code and, where one is to blame, the field.
+//
+// # Guarantees
+//
+//   - What was answered with 202 is written down. A request whose body has
+//     arrived is carried through even when its client goes away.
+//   - Nothing but health, the login page and its style is open without a login,
+//     as long as there are tokens. Without tokens the server listens on loopback
+//     only, and Host and Origin are checked, so that no foreign web page can send
+//     texts or read anything.
+//   - No request that changes something is taken from another origin.
+//   - Bodies are bounded; answers and logs show no message body, no token and no
+//     whole number that came in by mistake. A slow client costs one connection.
+//   - The queue pages share the caller's Redis client, look only unless told
+//     otherwise, hide what payloads say, and load nothing from outside.
+//
+// # What it does not do
+//
+// It does not speak TLS (put a proxy in front; X-Forwarded-Proto: https makes
+// the session cookie a secure one) and sends no CORS headers: it is no API for
+// pages of other origins.
 package httpapi

@@ -2,9 +2,12 @@ package httpapi
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"log/slog"
 	"net"
 	"net/http"
+	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -34,7 +37,8 @@ type Options struct {
 	// breakers. Redis it asks itself. Must be quick: cache what is dear.
 	Ready func(context.Context) []Check
 	// Registry is what /metrics shows beside queues and jobs, which come by
-	// themselves. May be nil.
+	// themselves (asynq_…, flowroute_worker_jobs, flowroute_worker_redis_up).
+	// May be nil.
 	Registry prometheus.Gatherer
 	// Limits is what GET /v1/limits answers, as JSON. nil: 404.
 	Limits func(context.Context) (any, error)
@@ -43,7 +47,8 @@ type Options struct {
 	// Console answers GET / and everything below /console/. nil: 404.
 	Console http.Handler
 
-	// MaxBody bounds the body of one job, in bytes. Defaults to 64 KiB.
+	// MaxBody bounds the body of one job, in bytes. Defaults to
+	// [jobs.MaxPayload].
 	MaxBody int64
 	// ReadTimeout bounds how long a client may take for one request.
 	// Defaults to 30 s.
@@ -51,51 +56,113 @@ type Options struct {
 	// DrainTimeout bounds how long running requests are awaited at the end.
 	// Defaults to 10 s.
 	DrainTimeout time.Duration
-	// Logger gets one line a request. nil: none.
+	// Logger gets one line a request; those of probes and of pages that refresh
+	// themselves at debug level. nil: none.
 	Logger *slog.Logger
 }
 
 // Server is the HTTP side of the product: an [http.Handler] that can also run
 // itself. It is safe for concurrent use.
-type Server struct{ o Options }
+type Server struct {
+	o       Options
+	log     *slog.Logger
+	auth    *authority
+	origins *http.CrossOriginProtection
+	queues  *queues
+	mux     *http.ServeMux
+	routes  map[string]route // by pattern
+}
 
 // New checks the options and makes the server; it does not listen yet.
-func New(o Options) (*Server, error) { panic("todo") }
-
-// ServeHTTP answers one request.
-func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) { panic("todo") }
+func New(o Options) (*Server, error) {
+	if o.Jobs == nil || o.Redis == nil {
+		return nil, errors.New("httpapi: needs Jobs and Redis")
+	}
+	if o.MaxBody < 0 || o.ReadTimeout < 0 || o.DrainTimeout < 0 {
+		return nil, errors.New("httpapi: bounds must not be negative")
+	}
+	if o.MaxBody == 0 {
+		o.MaxBody = jobs.MaxPayload
+	}
+	if o.ReadTimeout == 0 {
+		o.ReadTimeout = 30 * time.Second
+	}
+	if o.DrainTimeout == 0 {
+		o.DrainTimeout = 10 * time.Second
+	}
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	auth, err := newAuthority(o.Tokens)
+	if err != nil {
+		return nil, err
+	}
+	queues, err := newQueues(o.Redis, o.QueuesWrite)
+	if err != nil {
+		return nil, err
+	}
+	s := &Server{o: o, log: o.Logger, auth: auth, origins: http.NewCrossOriginProtection(), queues: queues}
+	s.addRoutes()
+	return s, nil
+}
 
 // Run listens on addr and serves until ctx ends; then it takes no more requests
-// and awaits the running ones.
-func (s *Server) Run(ctx context.Context, addr string) error { panic("todo") }
-
-// Serve is [Server.Run] on a listener, which it closes.
-func (s *Server) Serve(ctx context.Context, listener net.Listener) error { panic("todo") }
-
-// Token is one login: a program sends the secret as bearer token, a person logs
-// in with name and secret.
-type Token struct{ Name, Secret string }
-
-// Check is one line of /readyz, which is open to everybody: no secrets, no
-// addresses.
-type Check struct {
-	Name   string `json:"name"`
-	OK     bool   `json:"ok"`
-	Detail string `json:"detail,omitempty"`
+// and awaits the running ones. Without tokens addr must be a loopback address.
+func (s *Server) Run(ctx context.Context, addr string) error {
+	if s.auth.open() && !isLoopbackName(hostOnly(addr)) {
+		return fmt.Errorf("listen on %s: without tokens only a loopback address is allowed", addr)
+	}
+	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", addr)
+	if err != nil {
+		return err // it says what and where
+	}
+	return s.Serve(ctx, listener)
 }
 
-// Query is what a list was asked for.
-type Query struct {
-	Limit        int       // 1 to 1,000
-	Cursor       string    // where the page before ended; empty for the first
-	Since, Until time.Time // MDRs: zero where not given
-}
+// Serve is [Server.Run] on a listener, which it closes. It returns when every
+// connection has ended.
+func (s *Server) Serve(ctx context.Context, listener net.Listener) error {
+	// A drain lets requests end; only after it is their context cancelled.
+	requests, stop := context.WithCancel(context.WithoutCancel(ctx))
+	defer stop()
+	var connections sync.WaitGroup
+	server := &http.Server{
+		Handler:           s,
+		ReadHeaderTimeout: min(10*time.Second, s.o.ReadTimeout),
+		ReadTimeout:       s.o.ReadTimeout,
+		// From the end of the header on: the body, Redis, and the answer.
+		WriteTimeout:   2*s.o.ReadTimeout + patience,
+		IdleTimeout:    2 * time.Minute,
+		MaxHeaderBytes: 32 << 10,
+		ErrorLog:       slog.NewLogLogger(s.log.Handler(), slog.LevelWarn),
+		BaseContext:    func(net.Listener) context.Context { return requests },
+		ConnState: func(_ net.Conn, state http.ConnState) {
+			switch state {
+			case http.StateNew:
+				connections.Add(1)
+			case http.StateClosed, http.StateHijacked:
+				connections.Done()
+			}
+		},
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- server.Serve(listener) }()
+	s.log.InfoContext(ctx, "http listening", slog.String("addr", listener.Addr().String()))
 
-// Page is one page of a list. Items become JSON as they are.
-type Page struct {
-	Items []any  `json:"items"`
-	Next  string `json:"next_cursor,omitempty"` // empty: that was all
+	var failed error
+	select {
+	case err := <-ended:
+		failed = fmt.Errorf("serve http: %w", err)
+	case <-ctx.Done():
+		drain, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.o.DrainTimeout)
+		defer cancel()
+		if err := server.Shutdown(drain); err != nil {
+			s.log.WarnContext(ctx, "http requests cut at the end of the drain", slog.Any("err", err))
+		}
+		<-ended
+	}
+	stop()
+	_ = server.Close() // what the drain has left over
+	connections.Wait()
+	return failed
 }
-
-// List reads one page of something that is stored.
-type List func(context.Context, Query) (Page, error)
