@@ -1,0 +1,173 @@
+package flowroute
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+	"net/http"
+	"net/url"
+	"strconv"
+)
+
+// Page is one page of a list.
+type Page[T any] struct {
+	Items []T
+	More  bool // the server says, or cannot rule out, that rows follow
+}
+
+// ErrListMoved ends a listing whose rows moved so much while it was read that
+// completeness could not be had.
+var ErrListMoved = errors.New("list changed while it was read")
+
+const (
+	defaultLimit     = 200 // the most that numbers, exchanges and routes allow
+	defaultAreaLimit = 400 // the most that area codes allow
+	maxRestarts      = 3
+)
+
+// listing describes a list that is read page by page, by its rows: the links of
+// a response are not followed, since they may lead to another host, and some
+// lack a part of their path.
+type listing[A, T any] struct {
+	op            string
+	path          string
+	query         url.Values
+	limit, offset int
+	invalid       error
+	item          func(resource[A]) (T, error)
+}
+
+// list yields the rows of l. An error is the last pair. Rows that come or go
+// while the list is read may be missed or come twice.
+func list[A, T any](ctx context.Context, c *Client, l listing[A, T]) iter.Seq2[T, error] {
+	return func(yield func(T, error) bool) {
+		var none T
+		var first text // id of the previous page's first row
+		for offset := l.offset; ; {
+			var doc listDocument[A]
+			err := c.read(ctx, call{
+				op:       l.op,
+				endpoint: EndpointNumbers,
+				method:   http.MethodGet,
+				path:     l.path,
+				query:    windowed(l.query, l.limit, offset),
+				limit:    maxList,
+				invalid:  errors.Join(l.invalid, checkWindow(l.limit, l.offset)),
+			}, &doc)
+			if err != nil {
+				yield(none, err)
+				return
+			}
+			if len(doc.Data) > 0 && first != "" && doc.Data[0].ID == first {
+				yield(none, fmt.Errorf("%s: page at offset %d repeats the one before", l.op, offset))
+				return
+			}
+			for _, row := range doc.Data {
+				item, err := l.item(row)
+				if err != nil {
+					yield(none, fmt.Errorf("%s: %w", l.op, err))
+					return
+				}
+				if !yield(item, nil) {
+					return
+				}
+			}
+			if !doc.more() {
+				return
+			}
+			first = doc.Data[0].ID
+			offset += len(doc.Data)
+		}
+	}
+}
+
+// MDRs yields the messages of a window, newest first as far as Flowroute keeps
+// to that. It reads page by page, each page beginning with the last known row of
+// the one before: so rows that arrive while it reads push nothing out of sight.
+// When that row is not where it must be, the list has changed otherwise, and
+// reading starts again from q.Offset; the fourth time it ends with
+// [ErrListMoved]. A row may therefore come more than once, but none that was there
+// from beginning to end is missed.
+func (c *Client) MDRs(ctx context.Context, q MDRQuery) iter.Seq2[MDR, error] {
+	return func(yield func(MDR, error) bool) {
+		for range 1 + maxRestarts {
+			moved, err := c.mdrPass(ctx, q, yield)
+			if err != nil {
+				yield(MDR{}, err)
+				return
+			}
+			if !moved {
+				return
+			}
+		}
+		yield(MDR{}, fmt.Errorf("list MDRs: %w", ErrListMoved))
+	}
+}
+
+// mdrPass reads the window once. It reports moved when the overlap was lost, and
+// false when it came to the end or the caller has seen enough.
+func (c *Client) mdrPass(ctx context.Context, q MDRQuery, yield func(MDR, error) bool) (moved bool, err error) {
+	page, err := c.MDRPage(ctx, q)
+	if err != nil {
+		return false, err
+	}
+	if q.Limit == 0 {
+		q.Limit = defaultMDRLimit
+	}
+	q.Limit++ // room for the known row
+	fresh := page.Items
+	seen := map[string]bool{} // ids of the page before
+	for {
+		for _, m := range fresh {
+			if !seen[m.ID] && !yield(m, nil) {
+				return false, nil
+			}
+		}
+		if !page.More {
+			return false, nil
+		}
+		q.Offset += len(page.Items) - 1
+		known := page.Items[len(page.Items)-1].ID
+		clear(seen)
+		for _, m := range page.Items {
+			seen[m.ID] = true
+		}
+		if page, err = c.MDRPage(ctx, q); err != nil {
+			return false, err
+		}
+		at := indexMDR(page.Items, known)
+		if at < 0 {
+			return true, nil
+		}
+		fresh = page.Items
+		if page.More && at == len(page.Items)-1 && at == 0 {
+			return false, fmt.Errorf("list MDRs: the server gives one row at a time: %w", errors.ErrUnsupported)
+		}
+	}
+}
+
+func indexMDR(items []MDR, id string) int {
+	for i, m := range items {
+		if m.ID == id {
+			return i
+		}
+	}
+	return -1
+}
+
+func checkWindow(limit, offset int) error {
+	if limit < 0 || offset < 0 {
+		return fmt.Errorf("limit %d and offset %d must not be negative", limit, offset)
+	}
+	return nil
+}
+
+// windowed adds limit and offset to a query.
+func windowed(query url.Values, limit, offset int) url.Values {
+	v := url.Values{"limit": {strconv.Itoa(limit)}, "offset": {strconv.Itoa(offset)}}
+	for name, values := range query {
+		v[name] = values
+	}
+	return v
+}
