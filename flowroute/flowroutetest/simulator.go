@@ -2,89 +2,167 @@ package flowroutetest
 
 import (
 	"context"
+	"errors"
+	"log/slog"
 	"net/http"
-	"testing"
+	"strings"
+	"sync"
+	"sync/atomic"
 	"time"
 )
 
-const adminPrefix = "/_sim/"
-
 // Simulator is one Flowroute account behind its HTTP API. It is safe for
 // concurrent use. Close ends its goroutines.
-type Simulator struct{}
+type Simulator struct {
+	o       Options
+	log     *slog.Logger
+	secrets map[string]string // by access key
+	api     *http.ServeMux
+	admin   *http.ServeMux
+
+	shift  atomic.Int64 // what Advance added, in nanoseconds
+	faults *faultSet
+	limits *limiter
+	errIDs *idSource
+	held   holds
+	seen   requestLog
+	counts counters
+
+	unknown atomic.Pointer[func(*http.Request)] // told about requests to unknown paths
+
+	mu   sync.Mutex // guards acct
+	acct *account
+
+	hooks  *dispatcher
+	closed chan struct{}
+	once   sync.Once
+}
 
 // New returns a Simulator; it panics when o is not valid (see
 // [Options.Validate]).
-func New(o Options) *Simulator { panic("todo") }
+func New(o Options) *Simulator {
+	if err := o.Validate(); err != nil {
+		panic("flowroutetest: " + err.Error())
+	}
+	o = o.withDefaults()
+	s := &Simulator{
+		o:       o,
+		log:     o.Logger,
+		secrets: map[string]string{o.AccessKey: o.SecretKey},
+		faults:  newFaultSet(o.Seed, o.Faults),
+		errIDs:  newIDSource(o.Seed, 1),
+		closed:  make(chan struct{}),
+	}
+	for _, k := range o.Keys {
+		s.secrets[k.AccessKey] = k.SecretKey
+	}
+	s.limits = newLimiter(o.Limits, s.now)
+	s.seen.keep = o.KeepRequests
+	s.acct = newAccount(o, s.now())
+	s.hooks = newDispatcher(s)
+	s.api = s.apiRoutes()
+	s.admin = s.adminRoutes()
+	return s
+}
 
 // ServeHTTP serves the API below Options.BasePath and the administration
 // surface below /_sim/.
-func (s *Simulator) ServeHTTP(w http.ResponseWriter, r *http.Request) { panic("todo") }
+func (s *Simulator) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if !s.o.NoAdmin && strings.HasPrefix(r.URL.Path, adminPrefix) {
+		s.serveAdmin(w, r)
+		return
+	}
+	s.api.ServeHTTP(w, r)
+}
 
 // Close ends held requests, stops posting callbacks and waits for both.
-func (s *Simulator) Close() { panic("todo") }
-
-// Truth returns what really happened so far.
-func (s *Simulator) Truth() Truth { panic("todo") }
-
-// SetFault replaces the named fault; the zero Fault switches it off.
-func (s *Simulator) SetFault(name string, f Fault) error { panic("todo") }
-
-// FailNext makes the named fault happen to the next n requests it applies to.
-func (s *Simulator) FailNext(name string, n int) error { panic("todo") }
-
-// ClearFaults switches all faults off. What earlier ones did (a hold on the
-// MDR listing) stays.
-func (s *Simulator) ClearFaults() { panic("todo") }
-
-// SetLimits replaces the limits; what was counted so far stays counted.
-func (s *Simulator) SetLimits(l Limits) error { panic("todo") }
+func (s *Simulator) Close() {
+	s.once.Do(func() { close(s.closed) })
+	s.hooks.wait()
+}
 
 // Advance moves the simulator's clock forward by d.
-func (s *Simulator) Advance(d time.Duration) { panic("todo") }
-
-// Complete ends all messages that are still "message buffered", and returns
-// how many there were.
-func (s *Simulator) Complete() int { panic("todo") }
-
-// Inbound has a message arrive from outside at one of our numbers. STOP and
-// UNSTOP change the opt-outs. It returns the MDR id.
-func (s *Simulator) Inbound(from, to, body string, mediaURLs ...string) (string, error) {
-	panic("todo")
+func (s *Simulator) Advance(d time.Duration) {
+	s.shift.Add(int64(max(d, 0)))
+	s.hooks.prod()
+	s.counts.changed()
 }
 
-// OptOut records that recipient `to` sent STOP to our number `from`.
-func (s *Simulator) OptOut(from, to string) { panic("todo") }
+// Now returns the time by the simulator's clock, which Advance moves. The
+// timestamps it gives out are ahead of it by Options.ClockSkew.
+func (s *Simulator) Now() time.Time { return s.now() }
 
-// OptIn forgets it.
-func (s *Simulator) OptIn(from, to string) { panic("todo") }
-
-// Plant adds a record that no request of ours made, for example one of another system.
-func (s *Simulator) Plant(r Record) (id string, err error) { panic("todo") }
-
-// Requests returns the latest requests, oldest first (Options.KeepRequests).
-func (s *Simulator) Requests() []Request { panic("todo") }
-
-// WaitFor returns when ok holds for the counts, which change with each request.
-func (s *Simulator) WaitFor(ctx context.Context, ok func(Counts) bool) error { panic("todo") }
-
-// Server is a Simulator listening on loopback for one test.
-type Server struct {
-	*Simulator
-	URL                  string // base URL with the base path; no slash at the end
-	AccessKey, SecretKey string
+// Reset forgets everything that happened: messages, purchases, routes,
+// attempts, counts and requests. Faults and limits stay as they are now.
+func (s *Simulator) Reset() {
+	s.hooks.clear()
+	s.limits.reset()
+	s.seen.reset()
+	s.counts.reset()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.acct = newAccount(s.o, s.now())
 }
 
-// NewServer starts a Simulator for the test t and stops it when t ends. The
-// base path defaults to "/flowroute". A request to a path that the API does
-// not have fails t, unless AllowUnknownPaths was called.
-func NewServer(t testing.TB, o Options) *Server { panic("todo") }
+// SetLimits replaces the limits; what was counted so far stays counted.
+func (s *Simulator) SetLimits(l Limits) error {
+	if err := l.validate(); err != nil {
+		return err
+	}
+	s.limits.set(l)
+	return nil
+}
 
-// FailNext is [Simulator.FailNext]; an unknown name fails the test.
-func (s *Server) FailNext(name string, n int) { panic("todo") }
+// Limits returns the limits in force.
+func (s *Simulator) Limits() Limits { return s.limits.get() }
 
-// SetFault is [Simulator.SetFault]; an unknown name fails the test.
-func (s *Server) SetFault(name string, f Fault) { panic("todo") }
+// WaitFor returns when ok holds for the counts, which change with each
+// request, each callback and each Advance. It ends with ctx's error, or
+// with [ErrClosed].
+func (s *Simulator) WaitFor(ctx context.Context, ok func(Counts) bool) error {
+	for {
+		changed := s.counts.next()
+		if ok(s.Counts()) {
+			return nil
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-s.closed:
+			return ErrClosed
+		}
+	}
+}
 
-// AllowUnknownPaths lets requests to unknown paths pass without failing the test.
-func (s *Server) AllowUnknownPaths() { panic("todo") }
+// ErrClosed is returned by waits that the end of the simulator cut short.
+var ErrClosed = errors.New("flowroutetest: simulator closed")
+
+func (s *Simulator) now() time.Time {
+	return s.o.Now().Add(time.Duration(s.shift.Load()))
+}
+
+// pause waits for d of real time; false means that the request or the
+// simulator ended first.
+func (s *Simulator) pause(ctx context.Context, d time.Duration) bool {
+	if d <= 0 {
+		return true
+	}
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return true
+	case <-ctx.Done():
+	case <-s.closed:
+	}
+	return false
+}
+
+// holdOpen waits until the client or the simulator goes away.
+func (s *Simulator) holdOpen(ctx context.Context) {
+	select {
+	case <-ctx.Done():
+	case <-s.closed:
+	}
+}

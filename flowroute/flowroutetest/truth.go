@@ -1,6 +1,8 @@
 package flowroutetest
 
-import "time"
+import (
+	"time"
+)
 
 // Truth is what the simulator really accepted, sold and set, whatever it answered.
 type Truth struct {
@@ -44,8 +46,8 @@ type NumberTruth struct {
 
 // RouteSet is one change of a number's route.
 type RouteSet struct {
-	Slot  string    `json:"slot"` // primary_route or failover_route
-	Route string    `json:"route"`
+	Slot  string    `json:"slot"`  // primary_route or failover_route
+	Route string    `json:"route"` // empty: cleared
 	At    time.Time `json:"at"`
 }
 
@@ -60,7 +62,8 @@ const (
 	KindNumbers Kind = "numbers"
 )
 
-// AttemptStats counts the attempts of one kind by one access key.
+// AttemptStats counts the attempts of one kind by one access key. They are
+// counted whether a limit is set or not.
 type AttemptStats struct {
 	AccessKey   string    `json:"access_key"`
 	Kind        Kind      `json:"kind"`
@@ -75,7 +78,7 @@ type AttemptStats struct {
 type Counts struct {
 	Requests    int64            `json:"requests"` // to the API; admin requests do not count
 	Accepted    int64            `json:"accepted"` // messages
-	Refused     int64            `json:"refused"`  // messages answered with an error and not accepted
+	Refused     int64            `json:"refused"`  // messages answered with an error and not accepted; 429 by the limits apart
 	RateLimited int64            `json:"rate_limited"`
 	Purchases   int64            `json:"purchases"`
 	Records     int64            `json:"records"`   // MDRs, inbound and planted ones included
@@ -83,36 +86,75 @@ type Counts struct {
 	CallbacksOK int64            `json:"callbacks_ok"`
 	Unknown     int64            `json:"unknown"` // requests to paths the API does not have
 	Forgotten   int64            `json:"forgotten"`
-	Faults      map[string]int64 `json:"faults,omitempty"` // how often each happened
-	Statuses    map[int]int64    `json:"statuses,omitempty"`
+	Faults      map[string]int64 `json:"faults,omitempty"`   // how often each happened
+	Statuses    map[int]int64    `json:"statuses,omitempty"` // answers by status; spoiled ones are not among them
 }
 
-// Record is a message detail record, as a test plants or compares it.
-type Record struct {
-	ID        string        `json:"id,omitempty"`        // Plant: drawn when empty
-	Direction string        `json:"direction,omitempty"` // "outbound" (default) or "inbound"
-	From      string        `json:"from"`
-	To        string        `json:"to"`
-	Body      string        `json:"body"`
-	MMS       bool          `json:"mms,omitempty"`
-	MediaURLs []string      `json:"media_urls,omitempty"`
-	Timestamp time.Time     `json:"timestamp"`             // zero: now
-	Lag       time.Duration `json:"lag_ns,omitempty"`      // Plant: visible so much after now
-	Code      int           `json:"code,omitempty"`        // 1004 delivered, 1003 in flight, others failed; 0: as for sent messages
-	PerCost   int64         `json:"nanodollars,omitempty"` // cost; 0: by Flowroute's table
+// Truth returns what really happened so far.
+func (s *Simulator) Truth() Truth {
+	t := Truth{Attempts: s.limits.stats(), Counts: s.Counts(), Numbers: map[string]NumberTruth{}}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	st := s.acct.store
+	t.Messages = make([]AcceptedMessage, 0, len(st.messages))
+	for i := range st.messages {
+		t.Messages = append(t.Messages, st.message(i))
+	}
+	t.Purchases = append([]Purchase{}, s.acct.purchases...)
+	t.Routes = append([]Route{}, s.acct.routes.list...)
+	now := s.now()
+	for _, n := range s.acct.book.owned {
+		t.Numbers[n.value] = n.truth(now)
+	}
+	return t
 }
 
-// Request is one request as it arrived.
-type Request struct {
-	At          time.Time `json:"at"`
-	Method      string    `json:"method"`
-	Path        string    `json:"path"` // without the base path
-	Query       string    `json:"query,omitempty"`
-	ContentType string    `json:"content_type,omitempty"`
-	Accept      string    `json:"accept,omitempty"`
-	UserAgent   string    `json:"user_agent,omitempty"`
-	AccessKey   string    `json:"access_key,omitempty"`
-	Body        string    `json:"body,omitempty"`
-	Status      int       `json:"status"` // 0: no answer was given
-	Fault       string    `json:"fault,omitempty"`
+// Messages returns accepted messages from number skip on, at most limit of
+// them (0: all), so that many can be read in parts.
+func (s *Simulator) Messages(skip, limit int) []AcceptedMessage {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	st := s.acct.store
+	from := min(max(skip-st.forgotten, 0), len(st.messages))
+	to := len(st.messages)
+	if limit > 0 {
+		to = min(from+limit, to)
+	}
+	out := make([]AcceptedMessage, 0, to-from)
+	for i := from; i < to; i++ {
+		out = append(out, st.message(i))
+	}
+	return out
+}
+
+// message renders the i-th message that is kept.
+func (st *store) message(i int) AcceptedMessage {
+	m := &st.messages[i]
+	first := st.at(m.first)
+	out := AcceptedMessage{From: numberText(first.from), To: numberText(first.to), Body: m.body, MMS: first.flags&flagMMS != 0,
+		MediaURLs: first.media, DLRCallback: m.callback, At: time.Unix(0, m.at), Fault: m.fault}
+	for k := m.first; k < m.first+m.n; k++ {
+		out.MDRIDs = append(out.MDRIDs, string(appendMDRID(nil, st.at(k).id)))
+	}
+	return out
+}
+
+func (n *number) truth(now time.Time) NumberTruth {
+	t := NumberTruth{PrimaryRoute: n.routes[slotPrimary], FailoverRoute: n.routes[slotFailover],
+		MessagingEnabled: n.messaging(now), RouteSets: append([]RouteSet(nil), n.sets...)}
+	if n.alias != nil {
+		t.Alias = *n.alias
+	}
+	return t
+}
+
+// Counts returns the totals so far.
+func (s *Simulator) Counts() Counts {
+	out := s.counts.get()
+	out.Faults = s.faults.happened()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	out.Forgotten = int64(s.acct.store.oldest())
+	out.Purchases = int64(len(s.acct.purchases))
+	return out
 }
