@@ -1,11 +1,14 @@
-// Package ratelimit decides when the next request to Flowroute may go, for
-// all processes that share one Redis.
 package ratelimit
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
+	"fmt"
 	"log/slog"
+	"strings"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -14,109 +17,243 @@ import (
 // ErrDraining is returned by [Limiter.Take] after [Limiter.Drain].
 var ErrDraining = errors.New("limiter is draining")
 
-// Lane is a priority class among those that wait for a permit.
-type Lane string
-
-// The lanes, first served first.
-const (
-	LaneOTP     Lane = "otp"
-	LaneResolve Lane = "resolve"
-	LaneNormal  Lane = "normal"
-	LaneBulk    Lane = "bulk"
-	LaneSync    Lane = "sync"
-)
-
-// Kind says which limits a request counts against.
-type Kind string
-
-// The kinds; the words are those of flowroute.Endpoint.
-const (
-	KindSMS     Kind = "sms"
-	KindMMS     Kind = "mms"
-	KindLookup  Kind = "lookup"
-	KindNumbers Kind = "numbers"
-)
-
-// Rate is N requests per Per. The zero value is no limit.
-type Rate struct {
-	N   int
-	Per time.Duration
-}
-
-// Limits are the account's limits.
-type Limits struct {
-	SMS, MMS, Lookups, Numbers Rate
-	LookupsShareSMS            bool
-}
-
-// Options of [New].
+// Options of [New]. All processes of one account should have the same
+// Timeout, WriteWindow and PathDelay: see the theorem at [Permit].
 type Options struct {
-	Account     string
-	Prefix      string
-	Limits      Limits
-	Timeout     time.Duration
+	// Account names what the limits belong to: flowroute.Client.Account(), or
+	// an alias that several keys of one account share. Required.
+	Account string
+	// Prefix of all Redis keys, with a hash tag. Defaults to DefaultPrefix.
+	Prefix string
+	// Limits of the account. A limit that is zero is none: its permits cost
+	// no call to Redis.
+	Limits Limits
+	// Timeout of one request, from its deadline to its end. Defaults to 60 s.
+	Timeout time.Duration
+	// WriteWindow is from the grant of a permit to its deadline: time for what
+	// is done before the request leaves. Defaults to 3 s.
 	WriteWindow time.Duration
-	FreshStart  bool
-	Logger      *slog.Logger
-	OnWait      func(limit string, lane Lane, wait time.Duration)
+	// PathDelay is the longest assumed way of a request from our kernel to
+	// Flowroute's counter (D in the theorem). Attempts that are answered do not
+	// depend on it. Defaults to 5 s.
+	PathDelay time.Duration
+	// FreshStart says that nobody else can hold a permit of this account at
+	// this moment: a Redis without limiter state is new, not one that lost it.
+	// Without it the first permit of a new Redis takes WriteWindow + PathDelay
+	// + one period + 1.25 s. It counts for the first call only. For tests, and
+	// for a demo that has started its Redis itself.
+	FreshStart bool
+	// Logger defaults to none.
+	Logger *slog.Logger
+	// OnWait, when not nil, is called for each permit that is handed out, with
+	// its kind and lane. It must not block.
+	OnWait func(limit string, lane Lane, wait time.Duration)
 }
 
-// LimitStatus is one limit as [Limiter.Status] found it.
-type LimitStatus struct {
-	Name         string
-	Configured   Rate
-	Effective    Rate
-	Out          int
-	Waiting      int
-	PenaltyUntil time.Time
+func (o *Options) setDefaults() {
+	if o.Prefix == "" {
+		o.Prefix = DefaultPrefix
+	}
+	if o.Timeout == 0 {
+		o.Timeout = 60 * time.Second
+	}
+	if o.WriteWindow == 0 {
+		o.WriteWindow = 3 * time.Second
+	}
+	if o.PathDelay == 0 {
+		o.PathDelay = 5 * time.Second
+	}
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	if o.OnWait == nil {
+		o.OnWait = func(string, Lane, time.Duration) {}
+	}
 }
 
-// Limiter hands out permits.
-type Limiter struct{}
+func (o *Options) validate() error {
+	var errs []error
+	if o.Account == "" {
+		errs = append(errs, errors.New("no account"))
+	}
+	if open := strings.IndexByte(o.Prefix, '{'); open < 0 || strings.IndexByte(o.Prefix[open:], '}') < 2 {
+		errs = append(errs, fmt.Errorf("prefix %q has no hash tag", o.Prefix))
+	}
+	if o.Timeout < 0 || o.WriteWindow < 0 || o.PathDelay < 0 {
+		errs = append(errs, errors.New("negative duration"))
+	}
+	for _, r := range []Rate{o.Limits.SMS, o.Limits.MMS, o.Limits.Lookups, o.Limits.Numbers} {
+		if reason := r.invalid(); !r.IsZero() && reason != "" {
+			errs = append(errs, &RateError{Text: fmt.Sprintf("%d in %v", r.N, r.Per), Reason: reason})
+		}
+	}
+	return errors.Join(errs...)
+}
 
-// Permit is one allowed attempt.
-type Permit struct{}
+// hold is how long a permit's lease is, without its period.
+func (o *Options) hold() time.Duration {
+	return o.WriteWindow + max(o.Timeout, o.PathDelay) + jumpMargin
+}
 
-// ParseRate parses "5", "5/2", "0.5", "0.5/s" and "0".
-func ParseRate(s string) (Rate, error) { panic("todo") }
+// reach is how long a lost permit can matter, without its period.
+func (o *Options) reach() time.Duration { return o.WriteWindow + o.PathDelay + jumpMargin }
 
-// String is the inverse of [ParseRate].
-func (r Rate) String() string { panic("todo") }
+// Limiter hands out permits. All methods may be called from any goroutine.
+type Limiter struct {
+	o      Options
+	store  *store
+	lines  map[Kind]*line // of kinds that have a limit
+	outage outage
 
-// New returns a limiter.
-func New(rdb redis.UniversalClient, o Options) (*Limiter, error) { panic("todo") }
+	running  atomic.Bool
+	draining atomic.Bool
+	drained  chan struct{} // closed by Drain
+	stopped  chan struct{} // closed when Run ends
+	work     sync.WaitGroup
 
-// Take waits for a permit.
-func (l *Limiter) Take(ctx context.Context, k Kind, lane Lane) (*Permit, error) { panic("todo") }
+	giveMu sync.Mutex // held over hello and give; before mu
+	mu     sync.Mutex
+	books
 
-// Penalize records a 429.
+	pauses map[Kind]time.Time // penalties of kinds without a limit; guarded by mu
+}
+
+// New returns a limiter. It does not talk to Redis yet, and does not own rdb. A
+// client that keeps to the deadlines of contexts and gives up after a few
+// seconds serves best; one that repeats commands is fine.
+func New(rdb redis.UniversalClient, o Options) (*Limiter, error) {
+	o.setDefaults()
+	if err := o.validate(); err != nil {
+		return nil, fmt.Errorf("limiter: %w", err)
+	}
+	l := &Limiter{
+		o:       o,
+		lines:   make(map[Kind]*line),
+		drained: make(chan struct{}),
+		stopped: make(chan struct{}),
+		books:   books{held: make(map[*Permit]struct{}), greet: true, fresh: o.FreshStart},
+		pauses:  make(map[Kind]time.Time),
+	}
+	all, kinds := l.o.limits()
+	l.store = &store{rdb: rdb, o: &l.o, process: rand.Text(), limits: all, clock: newWatch()}
+	for k, set := range kinds {
+		l.lines[k] = newLine(l, k, set)
+	}
+	return l, nil
+}
+
+// Take waits for a permit of all limits that k counts against. It returns the
+// error of ctx when that ends first, and ErrDraining after [Limiter.Drain].
+// While Redis is not there it waits too.
+func (l *Limiter) Take(ctx context.Context, k Kind, lane Lane) (*Permit, error) {
+	if !lane.valid() {
+		return nil, fmt.Errorf("limiter: unknown lane %q", lane)
+	}
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	ln, limited := l.lines[k]
+	if !limited {
+		return l.unlimited(ctx, k, lane)
+	}
+	if l.draining.Load() {
+		return nil, ErrDraining
+	}
+	w, err := ln.join(ctx, lane)
+	if err != nil {
+		return nil, err
+	}
+	select {
+	case p := <-w.got:
+		return p, nil
+	case <-ctx.Done():
+		ln.leave(w)
+		return nil, ctx.Err()
+	case <-l.drained:
+		ln.leave(w)
+		return nil, ErrDraining
+	}
+}
+
+// unlimited returns a permit of a kind that has no limit, once a penalty that
+// this process was given is over.
+func (l *Limiter) unlimited(ctx context.Context, k Kind, lane Lane) (*Permit, error) {
+	switch k {
+	case KindSMS, KindMMS, KindLookup, KindNumbers:
+	default:
+		return nil, fmt.Errorf("limiter: unknown kind %q", k)
+	}
+	start := time.Now()
+	for {
+		if l.draining.Load() {
+			return nil, ErrDraining
+		}
+		l.mu.Lock()
+		wait := time.Until(l.pauses[k])
+		l.mu.Unlock()
+		if wait <= 0 {
+			p := &Permit{l: l, kind: k, asked: time.Now(), waited: time.Since(start)}
+			l.o.OnWait(string(k), lane, p.waited)
+			return p, nil
+		}
+		timer := time.NewTimer(wait)
+		select {
+		case <-timer.C:
+		case <-ctx.Done():
+			timer.Stop()
+			return nil, ctx.Err()
+		case <-l.drained:
+			timer.Stop()
+		}
+	}
+}
+
+// penaltyMargin is added to what a 429 asks for, since the window at the
+// server began before its answer did.
+const penaltyMargin = 50 * time.Millisecond
+
+// Penalize is for a 429: nobody, in any process, gets a permit of kind k for
+// retryAfter, and not for one second at least. An MMS penalty leaves SMS alone.
+// Without a limit for k it holds for this process alone.
 func (l *Limiter) Penalize(ctx context.Context, k Kind, retryAfter time.Duration) error {
-	panic("todo")
+	d := max(retryAfter, time.Second) + penaltyMargin
+	ln, limited := l.lines[k]
+	if !limited {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		if until := time.Now().Add(d); until.After(l.pauses[k]) {
+			l.pauses[k] = until
+		}
+		return nil
+	}
+	epoch, err := l.join(ctx)
+	if err == nil {
+		var r reply
+		if r, err = l.store.penalize(ctx, epoch, l.store.limits[ln.set[0]].name, d); err == nil {
+			l.learn(r)
+			return nil
+		}
+	}
+	return fmt.Errorf("penalize %s: %w", k, err)
 }
 
-// Drain ends all waiting.
-func (l *Limiter) Drain() { panic("todo") }
+// Drain ends all waiting and hands out no more permits: Take returns
+// ErrDraining. Permits that are out go on as before.
+func (l *Limiter) Drain() {
+	if l.draining.CompareAndSwap(false, true) {
+		close(l.drained)
+	}
+}
 
-// Run returns permits after their cool-down.
-func (l *Limiter) Run(ctx context.Context) error { panic("todo") }
-
-// Status reports every limit.
-func (l *Limiter) Status(ctx context.Context) ([]LimitStatus, error) { panic("todo") }
-
-// Deadline is the last moment at which the request may begin to leave.
-func (p *Permit) Deadline() time.Time { panic("todo") }
-
-// Written reports that the whole request was handed to the kernel.
-func (p *Permit) Written(acked func() bool) { panic("todo") }
-
-// Responded reports that the status line has arrived.
-func (p *Permit) Responded() { panic("todo") }
-
-// Abandoned reports an end without a response.
-func (p *Permit) Abandoned() { panic("todo") }
-
-// Unsent reports that no complete request left or will leave.
-func (p *Permit) Unsent() { panic("todo") }
-
-// Wait is how long Take waited.
-func (p *Permit) Wait() time.Duration { panic("todo") }
+// take asks Redis for one permit.
+func (l *Limiter) take(ctx context.Context, c call) (reply, error) {
+	epoch, err := l.join(ctx)
+	if err != nil {
+		return reply{}, err
+	}
+	r, err := l.store.take(ctx, epoch, c)
+	if err == nil {
+		l.learn(r)
+	}
+	return r, err
+}

@@ -1,0 +1,123 @@
+-- The beginning of every script that changes something. Times and durations
+-- are integers in microseconds.
+--
+-- KEYS[1]          state (hash): epoch, run, last, clock, lost, reach, and per
+--                  limit <limit>:born, :grant, :rtt, :until, :phantoms
+-- ARGV[1]          the calling process
+-- ARGV[2]          the epoch it has joined ('' = none)
+-- ARGV[3]          the Redis time since which it watches Redis' clock (0 = from now)
+-- ARGV[4], ARGV[5] the earliest and latest Redis time it expects (0, 0 = any)
+-- ARGV[6]          reach: how long after its grant an attempt that nobody answers for can still be counted
+-- ARGV[7]          '' | 'fresh': nobody else can hold a permit | 'jumped': it saw Redis' clock jump
+-- returns          {status, Redis time, epoch, why the epoch began, ...}
+
+local STATE, ME = KEYS[1], ARGV[1]
+local DECLARED = 10000000 -- a process's limits bind the others this long after its last call
+
+local function int(s) return tonumber(s or 0) or 0 end
+local function str(n) return string.format('%.0f', n) end
+
+-- The run id changes with every start of Redis, and with a failover. Where INFO
+-- is not to be had it is '-': then only missing state tells of a loss.
+local function run_id()
+  local info = redis.pcall('INFO', 'server')
+  return type(info) == 'string' and string.match(info, 'run_id:(%w+)') or '-'
+end
+
+-- Begins a new epoch: whatever was known of permits is worth nothing any more.
+local function lose(s, reason)
+  s.epoch = str(s.now) .. '.' .. ME
+  s.reason, s.lost, s.reach = reason, s.clock, int(ARGV[6])
+  if ARGV[7] == 'fresh' and reason == 'missing' then s.reach = -1 end
+  redis.call('HSET', STATE, 'epoch', s.epoch, 'reason', reason, 'lost', str(s.lost), 'reach', str(s.reach))
+end
+
+-- Reads the state and moves the limiter's clock. That clock is the sum of what
+-- its callers vouch for: Redis time that nobody watched, or that does not fit
+-- the caller's own clock, lets no lease run out.
+local function enter()
+  local t = redis.call('TIME')
+  local now = int(t[1]) * 1000000 + int(t[2])
+  local f = redis.call('HMGET', STATE, 'epoch', 'reason', 'run', 'last', 'clock', 'lost', 'reach')
+  local s = {now = now, epoch = f[1] or '', reason = f[2] or '', clock = f[1] and int(f[5]) or now,
+             lost = int(f[6]), reach = int(f[7])}
+  s.odd = int(ARGV[5]) > 0 and (now < int(ARGV[4]) or now > int(ARGV[5]))
+  local since = int(ARGV[3])
+  if s.odd or since == 0 then since = now end
+  if f[1] then s.clock = s.clock + math.max(0, now - math.max(int(f[4]), since)) end
+  local run = run_id()
+  redis.call('HSET', STATE, 'run', run, 'last', str(now), 'clock', str(s.clock))
+  if not f[1] then
+    lose(s, 'missing')
+  elseif f[3] ~= run then
+    lose(s, 'run_id')
+  elseif ARGV[7] == 'jumped' and ARGV[2] == s.epoch then
+    lose(s, 'clock')
+  end
+  return s
+end
+
+local function reply(s, status, ...)
+  return {status, s.now, s.epoch, s.reason, ...}
+end
+
+-- Several processes may declare different limits for one account: what all of
+-- them allow is the smallest number in the longest period.
+local function effective(s, l)
+  local n, per, known = l.n, l.per, nil
+  local all = redis.call('HGETALL', l.rates)
+  for i = 1, #all, 2 do
+    local vn, vper, seen = string.match(all[i + 1], '^(%d+) (%d+) (%d+)$')
+    seen = int(seen)
+    if all[i] == ME then
+      if int(vn) == l.n and int(vper) == l.per then known = seen end
+    elseif math.abs(s.clock - seen) > DECLARED then
+      redis.call('HDEL', l.rates, all[i])
+    else
+      n, per = math.min(n, int(vn)), math.max(per, int(vper))
+    end
+  end
+  if not known or math.abs(s.clock - known) > DECLARED / 10 then
+    redis.call('HSET', l.rates, ME, l.n .. ' ' .. str(l.per) .. ' ' .. str(s.clock))
+  end
+  l.n, l.per = n, per
+end
+
+-- Opens one limit: finds what applies to it, frees what has run out, and puts
+-- phantoms in place of the permits that a former epoch may have given out. The
+-- member '=' marks a set of permits that is whole; it never leaves.
+local function open(s, l)
+  effective(s, l)
+  local f = redis.call('HMGET', STATE, l.name .. ':born', l.name .. ':grant', l.name .. ':rtt', l.name .. ':until',
+    l.name .. ':phantoms')
+  l.grant, l.rtt, l.till, l.phantoms = int(f[2]), int(f[3]), int(f[4]), int(f[5])
+  if f[1] == s.epoch and not redis.call('ZSCORE', l.out, '=') then lose(s, 'missing') end
+  l.gone = s.lost + s.reach + l.per -- when lost permits no longer matter
+  if s.reach < 0 then l.gone = 0 end
+  if f[1] ~= s.epoch then
+    redis.call('DEL', l.out)
+    redis.call('ZADD', l.out, 'inf', '=')
+    l.phantoms = 0
+    if s.clock < l.gone then
+      l.phantoms = l.n
+      for i = 1, l.n do redis.call('ZADD', l.out, str(l.gone), '~' .. i) end
+    end
+    redis.call('HSET', STATE, l.name .. ':born', s.epoch, l.name .. ':phantoms', l.phantoms)
+  end
+  redis.call('ZREMRANGEBYSCORE', l.out, '-inf', str(s.clock))
+  if s.clock >= l.gone then l.phantoms = 0 end
+  l.taken = redis.call('ZCARD', l.out) - 1
+end
+
+-- Opens the limits given as (name, n, period) from ARGV[arg] on and as (permits,
+-- declarations) from KEYS[key] on.
+local function open_all(s, key, arg, count)
+  local limits = {}
+  for i = 0, count - 1 do
+    local l = {name = ARGV[arg + 3 * i], n = int(ARGV[arg + 3 * i + 1]), per = int(ARGV[arg + 3 * i + 2]),
+               out = KEYS[key + 2 * i], rates = KEYS[key + 2 * i + 1]}
+    limits[i + 1] = l
+    open(s, l)
+  end
+  return limits
+end

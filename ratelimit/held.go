@@ -1,0 +1,226 @@
+package ratelimit
+
+import (
+	"context"
+	"log/slog"
+	"slices"
+	"strings"
+	"time"
+)
+
+// books is what a limiter knows of its permits and of the epoch that Redis is
+// in. Guarded by Limiter.mu.
+type books struct {
+	epoch  string // joined; "" before the first answer
+	seen   string // last heard of
+	greet  bool   // the epoch must be joined, or a permit presented, before anything else
+	fresh  bool   // Options.FreshStart, until the first answer
+	jumped bool   // Redis' clock has jumped since the epoch was joined
+
+	held   map[*Permit]struct{} // not given back yet
+	back   []*Permit            // to be given back now
+	giving bool                 // a goroutine is at it
+	closed bool                 // Run has ended: nothing is given back any more
+}
+
+// learn takes note of what an answer says besides its contents.
+func (l *Limiter) learn(r reply) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.seen = r.epoch
+	l.jumped = l.jumped || r.jumped
+	l.greet = l.greet || l.jumped || l.seen != l.epoch
+}
+
+// join returns the epoch that this process has joined. Where Redis is in
+// another one it joins that and presents all permits it holds.
+func (l *Limiter) join(ctx context.Context) (string, error) {
+	l.mu.Lock()
+	epoch, greet := l.epoch, l.greet
+	l.mu.Unlock()
+	if !greet {
+		return epoch, nil
+	}
+	l.giveMu.Lock()
+	defer l.giveMu.Unlock()
+	return l.hello(ctx)
+}
+
+// hello joins and presents, until Redis stays in one epoch meanwhile. The
+// caller holds l.giveMu, so that no permit is presented after it was given back.
+func (l *Limiter) hello(ctx context.Context) (string, error) {
+	for {
+		l.mu.Lock()
+		target, joined, mode := l.seen, l.epoch, ""
+		switch {
+		case l.fresh:
+			mode = "fresh"
+		case l.jumped:
+			mode, l.jumped = "jumped", false
+		}
+		held, list := l.unknown(target)
+		l.mu.Unlock()
+
+		r, err := l.store.hello(ctx, mode, joined, list)
+		if err != nil {
+			l.mu.Lock()
+			l.jumped = l.jumped || mode == "jumped"
+			l.mu.Unlock()
+			return "", err
+		}
+		l.learn(r)
+		l.mu.Lock()
+		l.fresh = false
+		if unknown, _ := l.unknown(r.epoch); r.epoch != target && len(unknown) > 0 {
+			l.mu.Unlock()
+			continue // present these too, in the epoch that has begun meanwhile
+		}
+		first, news := l.epoch == "", l.epoch != r.epoch
+		l.epoch = r.epoch
+		l.greet = l.jumped || l.seen != l.epoch
+		if r.epoch == target {
+			for _, p := range held {
+				p.epoch = r.epoch
+			}
+		}
+		l.mu.Unlock()
+		if news {
+			l.logEpoch(ctx, r, first, len(held))
+		}
+		return r.epoch, nil
+	}
+}
+
+// unknown lists the permits that Redis does not know in an epoch and whose
+// lease still runs. The caller holds l.mu.
+func (l *Limiter) unknown(epoch string) (held []*Permit, list []presented) {
+	now := time.Now()
+	for p := range l.held {
+		age := elapsed(p.asked, now)
+		if p.epoch == epoch || age >= p.lease {
+			continue
+		}
+		held = append(held, p)
+		list = append(list, presented{
+			token: p.token, left: p.lease - age, set: p.set,
+			swap: age < l.o.WriteWindow+l.o.PathDelay, // why: the theorem's last paragraph
+		})
+	}
+	return held, list
+}
+
+// logEpoch tells of a loss, in the process that found it.
+func (l *Limiter) logEpoch(ctx context.Context, r reply, first bool, presented int) {
+	level := slog.LevelDebug
+	if strings.HasSuffix(r.epoch, "."+l.store.process) {
+		level = slog.LevelWarn
+		if first && l.o.FreshStart {
+			level = slog.LevelDebug
+		} else if first {
+			level = slog.LevelInfo
+		}
+	}
+	l.o.Logger.LogAttrs(ctx, level, "limiter state began anew: what may be under way counts as permits out",
+		slog.String("reason", r.reason), slog.Int("held", presented),
+		slog.Int64("at_most_ms", l.o.reach().Milliseconds()))
+}
+
+// hold takes a granted permit into the books.
+func (l *Limiter) hold(p *Permit) {
+	l.mu.Lock()
+	l.held[p] = struct{}{}
+	l.greet = l.greet || p.epoch != l.epoch
+	l.mu.Unlock()
+	p.mu.Lock()
+	p.arm()
+	p.mu.Unlock()
+}
+
+// forget drops a permit whose lease has ended.
+func (l *Limiter) forget(p *Permit) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	delete(l.held, p)
+}
+
+// giveBack sees to it that a permit that is free is given back, in the background.
+func (l *Limiter) giveBack(p *Permit) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if _, held := l.held[p]; !held || p.returning || l.closed {
+		return
+	}
+	p.returning = true
+	l.back = append(l.back, p)
+	if !l.giving {
+		l.giving = true
+		l.work.Go(func() { l.giveAll(p.ctx) })
+	}
+}
+
+// giveAll gives permits back until none is left to give.
+func (l *Limiter) giveAll(ctx context.Context) {
+	for try := 0; ; try++ {
+		l.mu.Lock()
+		batch := l.back
+		if len(batch) == 0 || l.closed {
+			l.giving = false
+			l.mu.Unlock()
+			return
+		}
+		same := func(p *Permit) bool { return slices.Equal(p.set, batch[0].set) }
+		now := slices.DeleteFunc(slices.Clone(batch), func(p *Permit) bool { return !same(p) })
+		l.mu.Unlock()
+
+		err := l.give(ctx, now, nil)
+		l.outage.note(ctx, l.o.Logger, err)
+		if err != nil {
+			l.pause(backoff(try), nil)
+			continue
+		}
+		try = 0
+		l.mu.Lock()
+		for _, p := range now {
+			delete(l.held, p)
+		}
+		l.back = slices.DeleteFunc(l.back, func(p *Permit) bool { _, held := l.held[p]; return !held })
+		l.mu.Unlock()
+		for _, line := range l.lines {
+			line.wake()
+		}
+	}
+}
+
+// give gives permits of one set of limits back, each after its delay if delays
+// are given.
+func (l *Limiter) give(ctx context.Context, permits []*Permit, delays []time.Duration) error {
+	l.giveMu.Lock()
+	defer l.giveMu.Unlock()
+	list := make([]returned, len(permits))
+	for i, p := range permits {
+		list[i].token = p.token
+		if delays != nil {
+			list[i].delay = delays[i]
+		}
+	}
+	l.mu.Lock()
+	epoch, greet := l.epoch, l.greet
+	l.mu.Unlock()
+	for {
+		if greet {
+			var err error
+			if epoch, err = l.hello(ctx); err != nil {
+				return err
+			}
+		}
+		r, err := l.store.give(ctx, epoch, permits[0].set, list)
+		if err != nil {
+			return err
+		}
+		l.learn(r)
+		if r.status == answerOK {
+			return nil
+		}
+		greet = true
+	}
+}

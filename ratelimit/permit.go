@@ -1,0 +1,244 @@
+package ratelimit
+
+import (
+	"context"
+	"sync"
+	"time"
+)
+
+// The theorem. Let the server count an attempt at the moment c at which it
+// sees the request. For a limit of n in a period of 1 s, any window of 1 s
+// contains at most n of these moments, fixed or sliding, whatever the delays on
+// the way, if
+//
+//  1. an attempt that was answered was counted before its answer arrived, and
+//     no attempt is counted before its permit was granted;
+//  2. an attempt without an answer is counted at most D ([Options.PathDelay])
+//     after its last byte was handed to the kernel; or at most 250 ms after the
+//     peer's kernel acknowledged that byte;
+//  3. no request begins to leave after [Permit.Deadline], and a request that is
+//     given up stops sending (its socket drops what it has);
+//  4. clocks run at most 1 part in 1000 apart;
+//  5. all who use the account's key take their permits from one Redis primary
+//     with the same WriteWindow, PathDelay and Timeout.
+//
+// Proof. A permit passes from hand to hand; let an attempt counted at c hold it
+// first and one counted at c' next. The permit is given back at least 1 s after
+// c, by the clock of the holder: after an answer, 1 s after that, which is
+// after c by (1), whatever the way took; without one, 1 s + D after the write
+// or 1.25 s after the acknowledgement, by (2). It is granted again only then,
+// and c' is later than that by (1): c' ≥ c + 1 s. So each permit puts at most
+// one moment into a window of 1 s, and there are n permits.
+//
+// A holder that died, or was stopped, gives nothing back. Its lease in Redis
+// ends no earlier than its last attempt could be counted, plus 1 s: WriteWindow
+// until its deadline (3), Timeout or D, whichever is longer, until the last
+// byte is there, the period, and a margin for what Redis' clock may do. Redis'
+// clock serves leases only, and only as far as a live process vouches, by its
+// own monotonic clock, that it ran evenly; time that nobody watched does not
+// count (common.lua).
+//
+// When the permits in Redis are lost, n phantoms are out. Up to n lost permits
+// can still lead to attempts: those of a live process are presented by it, one
+// for one phantom, and obey the rules above; those of a dead or cut-off one are
+// counted at most WriteWindow + D after their grant, by (2) and (3), which was
+// before the loss. Phantoms last one period and a margin longer than that. A
+// presented permit takes the place of a phantom only while it is younger than
+// a phantom lives: then it was among those that the phantoms stand for, even if
+// the state was lost twice in between.
+
+const (
+	// ackDelay is assumption 2's way from the peer's kernel to its counter.
+	ackDelay = 250 * time.Millisecond
+	// ackPoll is how often the kernel is asked for acknowledged bytes.
+	ackPoll = 50 * time.Millisecond
+)
+
+// Permit is one allowed attempt, from [Limiter.Take]. It is a flowroute.Pass:
+// whoever sends the request tells it what became of it, and the permit goes
+// back by itself when its time has come. One that is never concluded comes back
+// when its lease ends. All methods may be called from any goroutine and more
+// than once; the first conclusion counts.
+type Permit struct {
+	l      *Limiter
+	ctx    context.Context // of Take, without its end: for giving back
+	kind   Kind
+	set    []int         // limits it was taken from
+	token  string        // "" where no limit is set
+	asked  time.Time     // before the permit was granted
+	waited time.Duration // in Take
+	period time.Duration // of the cool-down
+	lease  time.Duration // in Redis, from the grant
+
+	// Guarded by l.mu.
+	epoch     string // in which Redis knows it
+	returning bool   // on its way back
+
+	mu    sync.Mutex
+	fate  fate
+	acked func() bool
+	timer *time.Timer
+}
+
+// fate is what is known of an attempt.
+type fate struct {
+	written, acked, ended time.Time
+	end                   end
+}
+
+type end uint8
+
+const (
+	endNone end = iota
+	endUnsent
+	endResponded
+	endAbandoned
+)
+
+// free returns when the attempt can no longer be counted together with another
+// one, and whether that is known yet.
+func (f fate) free(period, path time.Duration) (time.Time, bool) {
+	cool := period + period/drift
+	var at time.Time
+	earlier := func(t time.Time) {
+		if at.IsZero() || t.Before(at) {
+			at = t
+		}
+	}
+	switch f.end {
+	case endUnsent:
+		earlier(f.ended)
+	case endResponded:
+		earlier(f.ended.Add(cool))
+	case endAbandoned:
+		if f.written.IsZero() {
+			earlier(f.ended.Add(cool + path))
+		}
+	}
+	if !f.acked.IsZero() {
+		earlier(f.acked.Add(cool + ackDelay))
+	}
+	if !f.written.IsZero() {
+		earlier(f.written.Add(cool + path))
+	}
+	return at, !at.IsZero()
+}
+
+// Kind returns what the permit was taken for.
+func (p *Permit) Kind() Kind { return p.kind }
+
+// Wait returns how long [Limiter.Take] waited.
+func (p *Permit) Wait() time.Duration { return p.waited }
+
+// Deadline is the last moment at which the request may begin to leave:
+// [Options.WriteWindow] after the permit was granted. It has a monotonic
+// reading; whoever checks it should check the wall clock too, since the
+// monotonic clock stands still while a machine is suspended.
+func (p *Permit) Deadline() time.Time { return p.asked.Add(p.l.o.WriteWindow) }
+
+// Written reports that the whole request was handed to the kernel. If acked is
+// not nil it is called now and then until the attempt ends, and returns whether
+// the peer's kernel has acknowledged every byte; then a slow answer does not
+// keep the permit.
+func (p *Permit) Written(acked func() bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.fate.written.IsZero() && p.fate.end == endNone {
+		p.fate.written, p.acked = time.Now(), acked
+		p.arm()
+	}
+}
+
+// Responded reports that the status line of the response has arrived. The
+// permit is back one period later.
+func (p *Permit) Responded() { p.conclude(endResponded) }
+
+// Abandoned reports that the attempt ended without a response, so that the
+// request may still arrive.
+func (p *Permit) Abandoned() { p.conclude(endAbandoned) }
+
+// Unsent reports as proven that no complete request left or will leave. The
+// permit is back at once. After Written this is not believed and counts as
+// [Permit.Abandoned].
+func (p *Permit) Unsent() { p.conclude(endUnsent) }
+
+func (p *Permit) conclude(e end) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.fate.end != endNone {
+		return
+	}
+	if e == endUnsent && !p.fate.written.IsZero() {
+		e = endAbandoned
+	}
+	p.fate.end, p.fate.ended, p.acked = e, time.Now(), nil
+	p.arm()
+}
+
+// arm sets the timer to the next moment at which there is something to do.
+// The caller holds p.mu.
+func (p *Permit) arm() {
+	if p.token == "" {
+		return
+	}
+	now := time.Now()
+	next := p.asked.Add(p.lease)
+	if at, known := p.fate.free(p.period, p.l.o.PathDelay); known && at.Before(next) {
+		next = at
+	}
+	if p.acked != nil && p.fate.acked.IsZero() && now.Add(ackPoll).Before(next) {
+		next = now.Add(ackPoll)
+	}
+	if p.timer == nil {
+		p.timer = time.AfterFunc(next.Sub(now), p.tick)
+	} else {
+		p.timer.Reset(next.Sub(now))
+	}
+}
+
+// tick gives the permit back when it is free, else looks for acknowledged bytes.
+func (p *Permit) tick() {
+	p.mu.Lock()
+	acked := p.acked
+	p.mu.Unlock()
+	if acked != nil && !acked() {
+		acked = nil
+	}
+
+	p.mu.Lock()
+	now := time.Now()
+	if acked != nil && p.fate.end == endNone && p.fate.acked.IsZero() {
+		p.fate.acked = now
+	}
+	at, known := p.fate.free(p.period, p.l.o.PathDelay)
+	free := known && !now.Before(at)
+	lapsed := !now.Before(p.asked.Add(p.lease))
+	if !free && !lapsed {
+		p.arm()
+	}
+	p.mu.Unlock()
+
+	switch {
+	case free:
+		p.l.giveBack(p)
+	case lapsed:
+		p.l.forget(p)
+	}
+}
+
+// left returns how long the permit must stay out from now on, if that is known.
+func (p *Permit) left(now time.Time) (time.Duration, bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	at, known := p.fate.free(p.period, p.l.o.PathDelay)
+	return max(0, at.Sub(now)), known
+}
+
+// stop ends the permit's timer for good.
+func (p *Permit) stop() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.timer != nil {
+		p.timer.Stop()
+	}
+}
