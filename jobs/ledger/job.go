@@ -39,6 +39,7 @@ type Job struct {
 	NoResend   bool     // cancel or expiry was asked for while the outcome was open
 	Progress   []byte   // what a job of several steps has reached; JSON of its owner
 	Payload    []byte   // what was asked; JSON of package jobs; nil once the job is final
+	Order      []string // the slots it takes in turn, while it is not final
 	Account    string   // whose limit and records the last post belongs to
 	ResolveAt  time.Time
 	FirstTried time.Time

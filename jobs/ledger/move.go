@@ -3,9 +3,14 @@ package ledger
 import (
 	"context"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"strings"
 	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/flowroute-worker/flowroute-worker/flowroute"
 )
 
 // Begin asks for leave to post the job now and, with the decision [Go], has
@@ -91,6 +96,19 @@ func (l *Ledger) Adopt(ctx context.Context, id ID, attempt int, token string) (b
 		return false, 0, fmt.Errorf("adopt job: %w", r.err)
 	}
 	return r.text(0) == "ok", time.Duration(r.int(2)) * time.Millisecond, nil
+}
+
+// NumberClaimedBy is the purchase that has claimed a number; false when none has.
+func (l *Ledger) NumberClaimedBy(ctx context.Context, number flowroute.E164) (ID, bool, error) {
+	owner, err := l.rdb.HGet(ctx, l.key("numbers"), number.Digits()).Result()
+	switch {
+	case errors.Is(err, redis.Nil):
+		return ID{}, false, nil
+	case err != nil:
+		return ID{}, false, fmt.Errorf("read claim of a number: %w", err)
+	}
+	id, err := ParseID(owner)
+	return id, err == nil, err
 }
 
 // Newest is the job enqueued last among the unfinished ones of a slot; false when

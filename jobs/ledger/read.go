@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/flowroute-worker/flowroute-worker/flowroute"
@@ -79,7 +80,7 @@ func readHot(id ID, f map[string]string) (Job, error) {
 		Generation: int(number(f["g"])), Created: created, Due: moment(f["d"]), Expires: moment(f["x"]),
 		Attempts: int(number(f["n"])), Detail: f["e"], Warning: f["wn"], NoResend: f["nr"] != "",
 		Account: f["ac"], ResolveAt: moment(f["ra"]), FirstTried: moment(f["fi"]),
-		History: readHistory(created, f["h"]),
+		Order: strings.Fields(f["o"]), History: readHistory(created, f["h"]),
 	}
 	if f["pg"] != "" {
 		job.Progress = []byte(f["pg"])

@@ -70,6 +70,8 @@ if not open then
   return answer('ok', finish(job, retention))
 end
 
+if f.s == to and (to == 'u' or to == 'r') then return answer('same') end
+
 if to == 'a' then take_mdr() end
 if to ~= 'a' and f.m and f.t == 'm' then
   -- An earlier attempt is proven accepted.
@@ -86,7 +88,6 @@ if ARGV[11] ~= '' then set(job, 'wn', ARGV[11]) end
 if to == 'q' and f.nr and not f.pg then to, reason = 'c', REASON.cancelled end
 
 if to == 'u' then
-  if f.s == 'u' then return answer('same') end
   set(job, 'lt', token)
   move(job, 'u', reason, most)
   save(job)

@@ -1,0 +1,181 @@
+package worker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/hibiken/asynq"
+
+	"github.com/flowroute-worker/flowroute-worker/jobs"
+	"github.com/flowroute-worker/flowroute-worker/jobs/ledger"
+	"github.com/flowroute-worker/flowroute-worker/ratelimit"
+)
+
+// handler is the one handler of all queues.
+func (w *Worker) handler() asynq.Handler {
+	return asynq.HandlerFunc(func(ctx context.Context, task *asynq.Task) error {
+		started := time.Now()
+		taskID, _ := asynq.GetTaskID(ctx)
+		queue, _ := asynq.GetQueueName(ctx)
+		err := w.handle(ctx, task, taskID, queue)
+		w.logTask(ctx, task.Type(), taskID, queue, started, err)
+		return err
+	})
+}
+
+func (w *Worker) logTask(ctx context.Context, kind, taskID, queue string, started time.Time, err error) {
+	level, reason := slog.LevelDebug, ""
+	if err != nil {
+		reason = err.Error()
+		if isFailure(err) {
+			level = slog.LevelWarn
+		}
+		w.metrics.deferred(queue, isFailure(err))
+	}
+	w.log.LogAttrs(ctx, level, "task looked at", slog.String("task_id", taskID), slog.String("task_type", kind),
+		slog.String("queue", queue), slog.Int64("duration_ms", time.Since(started).Milliseconds()), slog.String("reason", reason))
+}
+
+// handle reads what the task is about and does what the job's state allows.
+func (w *Worker) handle(ctx context.Context, task *asynq.Task, taskID, queue string) error {
+	select {
+	case <-w.draining:
+		return deferral{}
+	default:
+	}
+	parsed, err := jobs.ParseTask(ledger.Type(task.Type()), taskID, queue, task.Payload())
+	switch {
+	case errors.Is(err, ledger.ErrNewerVersion):
+		return deferral{time.Minute}
+	case err != nil:
+		return fmt.Errorf("%w: %w", err, asynq.SkipRetry)
+	case !parsed.Nudge:
+		return w.takeIn(ctx, *parsed.Job)
+	}
+	job, err := w.ledger.Get(ctx, parsed.ID)
+	switch {
+	case errors.Is(err, ledger.ErrNotFound):
+		w.log.WarnContext(ctx, "nudge for a job that is not in the ledger", "task_id", taskID, "queue", queue)
+		return nil
+	case errors.Is(err, ledger.ErrNewerVersion):
+		return deferral{time.Minute}
+	case err != nil:
+		return err
+	case parsed.Generation != job.Generation && !job.State.Final():
+		return nil
+	}
+	return w.look(ctx, job)
+}
+
+// takeIn writes another app's plain task down as a job with a nudge of its own:
+// its task may allow no retries, ours does.
+func (w *Worker) takeIn(ctx context.Context, job ledger.NewJob) error {
+	created, err := w.ledger.Create(ctx, job)
+	switch {
+	case errors.Is(err, ledger.ErrConflict):
+		w.log.WarnContext(ctx, "plain task refused: its key or task id belongs to a job with other content", "task_id", job.ID.String(), "queue", job.Queue)
+		return nil
+	case err != nil:
+		return err
+	case created.State != ledger.Queued:
+		return nil
+	}
+	return w.o.Jobs.Nudge(ctx, job.ID, job.Type, job.Queue, created.Generation, job.Due, 0)
+}
+
+// look does what the job's state allows.
+func (w *Worker) look(ctx context.Context, job ledger.Job) error {
+	switch job.State {
+	case ledger.Sending:
+		state, wait, err := w.ledger.Overdue(ctx, job.ID)
+		if err != nil {
+			return err
+		}
+		if state == ledger.Sending {
+			return deferral{wait}
+		}
+		if job, err = w.ledger.Get(ctx, job.ID); err != nil {
+			return err
+		}
+		return w.lookAtUnknown(ctx, job)
+	case ledger.Unknown:
+		return w.lookAtUnknown(ctx, job)
+	case ledger.Queued:
+	default:
+		return nil
+	}
+	switch job.Type {
+	case ledger.SendMessage:
+		return w.send(ctx, job)
+	case ledger.PurchaseNumber:
+		return w.purchase(ctx, job)
+	case ledger.RouteUpdate:
+		return w.route(ctx, job)
+	}
+	return w.sync(ctx, job)
+}
+
+func (w *Worker) lookAtUnknown(ctx context.Context, job ledger.Job) error {
+	switch {
+	case job.State != ledger.Unknown:
+		return nil
+	case job.Type == ledger.PurchaseNumber:
+		return w.purchase(ctx, job)
+	case job.Type == ledger.RouteUpdate:
+		return w.route(ctx, job)
+	}
+	return nil // a message: its records decide
+}
+
+// settle writes an outcome, again and again while Redis is away: it is known
+// nowhere else. Only the end of the process ends that, with the evidence in the log.
+func (w *Worker) settle(ctx context.Context, s ledger.Settlement) (ledger.Settled, error) {
+	ctx = context.WithoutCancel(ctx)
+	for pause := 50 * time.Millisecond; ; pause = min(2*pause, 2*time.Second) {
+		try, cancel := context.WithTimeout(ctx, 10*time.Second)
+		settled, err := w.ledger.Settle(try, s)
+		cancel()
+		if err == nil || errors.Is(err, ledger.ErrNotFound) || errors.Is(err, ledger.ErrNewerVersion) {
+			w.metrics.settled(s.To, s.Reason, err == nil)
+			for _, next := range settled.Next {
+				w.nudgeNext(ctx, next)
+			}
+			return settled, err
+		}
+		w.log.WarnContext(ctx, "outcome not yet written", "task_id", s.ID.String(), "state", s.To, "reason", s.Reason, "err", err)
+		select {
+		case <-w.ended:
+			w.log.ErrorContext(ctx, "outcome not written before the end: the job will be unknown", "task_id", s.ID.String(),
+				"state", s.To, "reason", s.Reason, "mdr_id", s.MDR, "err", err)
+			return settled, err
+		case <-time.After(pause):
+		}
+	}
+}
+
+// nudgeNext wakes the job whose turn has come; if that fails, it looks again by
+// itself.
+func (w *Worker) nudgeNext(ctx context.Context, id ledger.ID) {
+	job, err := w.ledger.Get(ctx, id)
+	if err == nil && job.State == ledger.Queued {
+		err = w.o.Jobs.Nudge(ctx, id, job.Type, job.Queue, job.Generation, time.Time{}, int(time.Now().UnixMilli()%1_000_000_000)+1)
+	}
+	if err != nil && !errors.Is(err, asynq.ErrTaskIDConflict) && !errors.Is(err, ledger.ErrNotFound) {
+		w.log.WarnContext(ctx, "next job of the slot not woken", "task_id", id.String(), "err", err)
+	}
+}
+
+func laneOf(queue string) ratelimit.Lane {
+	switch queue {
+	case ledger.QueueOTP:
+		return ratelimit.LaneOTP
+	case ledger.QueueBulk:
+		return ratelimit.LaneBulk
+	case ledger.QueueSync:
+		return ratelimit.LaneSync
+	}
+	return ratelimit.LaneNormal
+}

@@ -1,0 +1,238 @@
+package worker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+
+	"github.com/flowroute-worker/flowroute-worker/flowroute"
+	"github.com/flowroute-worker/flowroute-worker/jobs"
+	"github.com/flowroute-worker/flowroute-worker/jobs/ledger"
+	"github.com/flowroute-worker/flowroute-worker/ratelimit"
+)
+
+// purchase buys one number, at most once, then gives it its alias and routes.
+func (w *Worker) purchase(ctx context.Context, job ledger.Job) error {
+	spec, err := jobs.PurchaseOf(job)
+	if err != nil {
+		_, err = w.settle(ctx, ledger.Settlement{ID: job.ID, To: ledger.Failed, Reason: ledger.ReasonInternal, Detail: "its record cannot be read: " + mask(err.Error())})
+		return err
+	}
+	p := &purchasePlan{worker: w, api: w.reads(job), job: &job, spec: spec, progress: readProgress(job)}
+	return stopped(w.run(ctx, &job, p))
+}
+
+// reads is the client for a job's reads: each takes a permit of the job's lane.
+func (w *Worker) reads(job ledger.Job) *flowroute.Client {
+	return w.o.API.WithGate(Gate(w.o.Limiter, laneOf(job.Queue)))
+}
+
+func stopped(err error) error {
+	if errors.Is(err, errStop) {
+		return nil
+	}
+	return err
+}
+
+type purchasePlan struct {
+	worker *Worker
+	api    *flowroute.Client
+	job    *ledger.Job
+	spec   jobs.PurchaseSpec
+	progress
+	turnedDown []flowroute.E164 // candidates that were certainly refused
+}
+
+func (p *purchasePlan) reached() *progress { return &p.progress }
+
+func (p *purchasePlan) superseded(context.Context) (bool, error) { return false, nil }
+
+// uncertain reports whether an earlier post of this job has an outcome that was
+// never certain. Then no other number may be bought.
+func (p *purchasePlan) uncertain() bool {
+	return slices.ContainsFunc(p.job.History, func(c ledger.Change) bool { return c.State == ledger.Unknown })
+}
+
+func (p *purchasePlan) next(ctx context.Context) (*step, *end, error) {
+	if p.Number == "" {
+		return p.buy(ctx)
+	}
+	bought, err := flowroute.ParseE164("+" + p.Number)
+	if err != nil {
+		return nil, nil, err
+	}
+	if p.spec.Alias != "" && !p.progress.Alias {
+		return p.alias(bought), nil, nil
+	}
+	routes := routePlan{worker: p.worker, api: p.api, number: bought, progress: &p.progress, lenient: true}
+	next, over, err := routes.next(ctx, p.spec.PrimaryRoute, p.spec.FailoverRoute)
+	if next != nil || over != nil || err != nil {
+		return next, over, err
+	}
+	p.store(ctx, bought)
+	return nil, &end{State: ledger.Done}, nil
+}
+
+// buy is the step that spends money: for the number that is claimed already, the
+// one asked for, or the first candidate.
+func (p *purchasePlan) buy(ctx context.Context) (*step, *end, error) {
+	number := p.job.Number
+	if number.IsZero() || slices.Contains(p.turnedDown, number) {
+		candidate, over, err := p.candidate(ctx)
+		if over != nil || err != nil {
+			return nil, over, err
+		}
+		number = candidate
+	}
+	if p.job.State != ledger.Unknown {
+		owned, err := p.owned(ctx, number)
+		switch {
+		case err != nil:
+			return nil, nil, err
+		case owned && p.uncertain():
+			return p.next(ctx)
+		case owned:
+			p.Number = ""
+			return nil, &end{State: ledger.Failed, Reason: ledger.ReasonAlreadyOwned, Detail: "this number was on the account before", Release: true}, nil
+		}
+	}
+	return &step{
+		op: opPurchase, claim: number, reason: ledger.ReasonBought,
+		request: func(ctx context.Context, write flowroute.Write) error {
+			got, err := p.api.PurchaseNumber(ctx, number, flowroute.PurchaseOptions{MessagingEnabled: p.spec.MessagingEnabled}, write)
+			if err == nil {
+				p.Number, p.Partial = number.Digits(), got.Partial
+			}
+			return err
+		},
+		reread:  func(ctx context.Context) (bool, error) { return p.owned(ctx, number) },
+		refused: func(ctx context.Context, v verdict) (*end, error) { return p.refused(ctx, number, v) },
+	}, nil, nil
+}
+
+// owned asks the account for the number, and notes it as bought if it is there.
+func (p *purchasePlan) owned(ctx context.Context, number flowroute.E164) (bool, error) {
+	_, err := p.api.Number(ctx, number)
+	if errors.Is(err, flowroute.ErrNotFound) {
+		return false, nil
+	}
+	if err == nil {
+		p.Number = number.Digits()
+	}
+	return err == nil, err
+}
+
+func (p *purchasePlan) refused(ctx context.Context, number flowroute.E164, v verdict) (*end, error) {
+	if p.uncertain() {
+		// An earlier post may have bought it: the account says.
+		owned, err := p.owned(ctx, number)
+		if err != nil || owned {
+			return nil, err
+		}
+		return &end{State: ledger.Review, Reason: ledger.ReasonUnresolved,
+			Detail: "refused after a post whose outcome is unknown, and not on the account: " + v.Detail}, nil
+	}
+	if p.spec.Search == nil || !aboutTheNumber(v) {
+		return &end{State: ledger.Failed, Reason: v.Reason, Detail: v.Detail, Release: true}, nil
+	}
+	p.turnedDown = append(p.turnedDown, number)
+	return nil, nil
+}
+
+// aboutTheNumber tells a refusal of this number from one of any purchase.
+func aboutTheNumber(v verdict) bool {
+	return v.Reason == ledger.ReasonRefused && slices.Contains([]int{http.StatusNotFound, http.StatusConflict, http.StatusUnprocessableEntity}, v.Status)
+}
+
+// candidate is the number to buy: the one asked for, or the first available one
+// within the price that nobody has claimed.
+func (p *purchasePlan) candidate(ctx context.Context) (flowroute.E164, *end, error) {
+	query := flowroute.NumberSearch{Limit: 50}
+	wanted := p.spec.Number
+	switch {
+	case p.spec.Search != nil:
+		query = *p.spec.Search
+	case p.spec.MaxSetupCost == nil && p.spec.MaxMonthlyCost == nil:
+		return wanted, nil, nil
+	default:
+		query.StartsWith = wanted.Digits()
+	}
+	const most = 200
+	seen, tooExpensive := 0, 0
+	for available, err := range p.api.AvailableNumbers(ctx, query) {
+		if err != nil {
+			return flowroute.E164{}, nil, err
+		}
+		if seen++; seen > most {
+			break
+		}
+		if (!wanted.IsZero() && available.Number != wanted) || slices.Contains(p.turnedDown, available.Number) {
+			continue
+		}
+		if above(p.spec.MaxSetupCost, available.SetupCost) || above(p.spec.MaxMonthlyCost, available.MonthlyCost) {
+			tooExpensive++
+			continue
+		}
+		other, claimed, err := p.worker.ledger.NumberClaimedBy(ctx, available.Number)
+		if err != nil {
+			return flowroute.E164{}, nil, err
+		}
+		if claimed && other != p.job.ID && wanted.IsZero() {
+			continue
+		}
+		return available.Number, nil, nil
+	}
+	if tooExpensive > 0 {
+		return flowroute.E164{}, &end{State: ledger.Failed, Reason: ledger.ReasonTooExpensive,
+			Detail: fmt.Sprintf("%d available numbers cost more than max_setup_cost or max_monthly_cost", tooExpensive)}, nil
+	}
+	return flowroute.E164{}, &end{State: ledger.Failed, Reason: ledger.ReasonNoCandidate, Detail: "no number is available that fits"}, nil
+}
+
+func above(most *flowroute.Money, cost flowroute.Money) bool { return most != nil && cost > *most }
+
+func (p *purchasePlan) alias(number flowroute.E164) *step {
+	return &step{
+		op: opPatch, repeatable: true,
+		request: func(ctx context.Context, write flowroute.Write) error {
+			_, err := p.api.SetAlias(ctx, number, p.spec.Alias, write)
+			if err == nil {
+				p.progress.Alias = true
+			}
+			return err
+		},
+		reread: func(ctx context.Context) (bool, error) {
+			details, err := p.api.Number(ctx, number)
+			p.progress.Alias = err == nil && details.Alias == p.spec.Alias
+			return p.progress.Alias, err
+		},
+		refused: func(_ context.Context, v verdict) (*end, error) {
+			p.progress.Alias = true
+			p.Warnings = append(p.Warnings, "alias not set: "+v.Detail)
+			return nil, nil
+		},
+	}
+}
+
+// store writes what is known of the number into the stored copy, and warns of what
+// the next sync has to see.
+func (p *purchasePlan) store(ctx context.Context, number flowroute.E164) {
+	wantsMessaging := p.spec.MessagingEnabled != nil && *p.spec.MessagingEnabled
+	details, err := p.api.Number(ctx, number)
+	switch {
+	case err != nil:
+		p.worker.readError(ctx, ratelimit.KindNumbers, err)
+	case p.worker.o.Numbers != nil:
+		err = p.worker.o.Numbers.PutDetails(ctx, details)
+	}
+	if err != nil && p.worker.o.Numbers != nil {
+		// The sync reads it; the purchase is done all the same.
+		_ = p.worker.o.Numbers.Touch(ctx, number)
+	}
+	on := err == nil && details.MessagingEnabled != nil && *details.MessagingEnabled
+	if p.Partial || (wantsMessaging && !on) {
+		p.Warnings = append(p.Warnings, "bought, but messaging is not yet on: the numbers sync shows when it is")
+	}
+}

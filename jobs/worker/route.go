@@ -1,0 +1,177 @@
+package worker
+
+import (
+	"context"
+	"errors"
+
+	"github.com/flowroute-worker/flowroute-worker/flowroute"
+	"github.com/flowroute-worker/flowroute-worker/jobs"
+	"github.com/flowroute-worker/flowroute-worker/jobs/ledger"
+)
+
+// route sets a number's primary and failover route. The ledger lets the updates of
+// one number and slot begin one at a time, in the order in which they were enqueued.
+func (w *Worker) route(ctx context.Context, job ledger.Job) error {
+	spec, err := jobs.RouteUpdateOf(job)
+	if err != nil {
+		_, err = w.settle(ctx, ledger.Settlement{ID: job.ID, To: ledger.Failed, Reason: ledger.ReasonInternal, Detail: "its record cannot be read: " + mask(err.Error())})
+		return err
+	}
+	reached := readProgress(job)
+	p := &updatePlan{job: &job, spec: spec, routes: routePlan{worker: w, api: w.reads(job), number: spec.Number, progress: &reached}}
+	return stopped(w.run(ctx, &job, p))
+}
+
+type updatePlan struct {
+	job    *ledger.Job
+	spec   jobs.RouteUpdateSpec
+	routes routePlan
+}
+
+func (p *updatePlan) reached() *progress { return p.routes.progress }
+
+func (p *updatePlan) next(ctx context.Context) (*step, *end, error) {
+	next, over, err := p.routes.next(ctx, p.spec.Primary, p.spec.Failover)
+	if next != nil || over != nil || err != nil {
+		return next, over, err
+	}
+	if numbers := p.routes.worker.o.Numbers; numbers != nil {
+		_ = numbers.Touch(ctx, p.spec.Number) // the sync reads it anyway
+	}
+	return nil, &end{State: ledger.Done}, nil
+}
+
+// superseded reports whether a newer update waits for a slot that this one still
+// has to set.
+func (p *updatePlan) superseded(ctx context.Context) (bool, error) {
+	for _, slot := range p.job.Order {
+		newest, ok, err := p.routes.worker.ledger.Newest(ctx, slot)
+		if err != nil {
+			return false, err
+		}
+		if ok && newest != p.job.ID {
+			return true, nil
+		}
+	}
+	return false, nil
+}
+
+// routePlan gives a number its routes: find or create the route, then assign it.
+type routePlan struct {
+	worker   *Worker
+	api      *flowroute.Client
+	number   flowroute.E164
+	progress *progress
+	lenient  bool // a refusal is a warning, not the end: the number is bought
+}
+
+// next is the next step for the two slots; nothing when both are over.
+func (r routePlan) next(ctx context.Context, primary, failover *jobs.RouteSpec) (*step, *end, error) {
+	if primary != nil && !r.progress.Primary.Over {
+		return r.slot(ctx, "primary", &r.progress.Primary, *primary)
+	}
+	if failover != nil && !r.progress.Failover.Over {
+		return r.slot(ctx, "failover", &r.progress.Failover, *failover)
+	}
+	return nil, nil, nil
+}
+
+func (r routePlan) slot(ctx context.Context, name string, at *slot, spec jobs.RouteSpec) (*step, *end, error) {
+	if at.RouteID == "" {
+		at.RouteID = spec.ID
+	}
+	if at.RouteID == "" {
+		id, err := r.find(ctx, spec)
+		if err != nil {
+			return nil, nil, err
+		}
+		at.RouteID = id
+	}
+	if at.RouteID == "" {
+		return r.create(name, at, spec), nil, nil
+	}
+	return r.assign(name, at), nil, nil
+}
+
+// find is the id of a route with this definition; empty when there is none.
+func (r routePlan) find(ctx context.Context, spec jobs.RouteSpec) (string, error) {
+	want := spec.Flowroute()
+	for route, err := range r.api.Routes(ctx, flowroute.RouteQuery{Type: want.Type}) {
+		if err != nil {
+			return "", err
+		}
+		if route.Type == want.Type && route.Value == want.Value {
+			return route.ID, nil
+		}
+	}
+	return "", nil
+}
+
+func (r routePlan) create(name string, at *slot, spec jobs.RouteSpec) *step {
+	look := func(ctx context.Context) (bool, error) {
+		id, err := r.find(ctx, spec)
+		at.RouteID = id
+		return id != "", err
+	}
+	return &step{
+		op: opCreateRoute, repeatable: true, // a route that exists is refused, not made twice
+		request: func(ctx context.Context, write flowroute.Write) error {
+			route, err := r.api.CreateRoute(ctx, spec.Flowroute(), write)
+			if err == nil {
+				at.RouteID = route.ID // empty if the answer could not be read: found next
+			}
+			return err
+		},
+		reread: look,
+		refused: func(ctx context.Context, v verdict) (*end, error) {
+			// 403 says too that it exists already.
+			if found, err := look(ctx); err != nil || found {
+				return nil, err
+			}
+			return r.refused(name, at, "route not created: "+v.Detail, v), nil
+		},
+	}
+}
+
+func (r routePlan) assign(name string, at *slot) *step {
+	return &step{
+		op: opPatch, repeatable: true,
+		request: func(ctx context.Context, write flowroute.Write) error {
+			set := r.api.SetPrimaryRoute
+			if name == "failover" {
+				set = r.api.SetFailoverRoute
+			}
+			err := set(ctx, r.number, at.RouteID, write)
+			at.Over = err == nil
+			return err
+		},
+		reread: func(ctx context.Context) (bool, error) {
+			details, err := r.api.Number(ctx, r.number)
+			if err != nil {
+				if errors.Is(err, flowroute.ErrNotFound) {
+					return false, nil
+				}
+				return false, err
+			}
+			ref := details.PrimaryRoute
+			if name == "failover" {
+				ref = details.FailoverRoute
+			}
+			at.Over = ref != nil && ref.ID == at.RouteID
+			return at.Over, nil
+		},
+		refused: func(_ context.Context, v verdict) (*end, error) {
+			return r.refused(name, at, "route not assigned: "+v.Detail, v), nil
+		},
+	}
+}
+
+func (r routePlan) refused(name string, at *slot, text string, v verdict) *end {
+	text = name + " " + text
+	if !r.lenient {
+		return &end{State: ledger.Failed, Reason: v.Reason, Detail: text}
+	}
+	at.Over = true
+	r.progress.Warnings = append(r.progress.Warnings, text)
+	return nil
+}

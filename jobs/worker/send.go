@@ -1,0 +1,223 @@
+package worker
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/flowroute-worker/flowroute-worker/flowroute"
+	"github.com/flowroute-worker/flowroute-worker/jobs"
+	"github.com/flowroute-worker/flowroute-worker/jobs/ledger"
+	"github.com/flowroute-worker/flowroute-worker/ratelimit"
+)
+
+// send posts a message that is queued, until it is settled or has to rest.
+func (w *Worker) send(ctx context.Context, job ledger.Job) error {
+	spec, err := jobs.MessageOf(job)
+	if err != nil {
+		_, err = w.settle(ctx, ledger.Settlement{ID: job.ID, To: ledger.Failed, Reason: ledger.ReasonInternal, Detail: "its record cannot be read: " + mask(err.Error())})
+		return err
+	}
+	if wait := time.Until(job.Due); wait > time.Second {
+		return deferral{wait}
+	}
+	if !job.Expires.IsZero() && time.Until(job.Expires) < 5*time.Second {
+		// Likely over: find out before it takes a permit from one that is not.
+		begun, err := w.ledger.Begin(ctx, ledger.Intent{ID: job.ID, Generation: job.Generation})
+		if err != nil || begun.Decision != ledger.Ready {
+			return errors.Join(err, declined(begun))
+		}
+	}
+	message := spec.Flowroute()
+	if message.MMS() {
+		leave, wait := w.mms.enter(time.Now())
+		if leave == nil {
+			return deferral{wait}
+		}
+		defer leave()
+	}
+	for {
+		wait, again, err := w.post(ctx, job, message)
+		switch {
+		case err != nil || !again:
+			return err
+		case wait > 0:
+			return deferral{wait}
+		case ctx.Err() != nil:
+			return deferral{}
+		}
+	}
+}
+
+// attempt is one permit and one intent, ready for one request.
+type attempt struct {
+	token  string
+	permit *ratelimit.Permit
+	number int // of this attempt of the job
+	probe  bool
+	until  time.Time // nothing leaves after it
+	ready  time.Time // when the records may decide what became of it
+}
+
+// take waits for the breaker and for a permit, and writes the intent. Without an
+// attempt, begun says why the job is not to be posted.
+func (w *Worker) take(ctx context.Context, job ledger.Job, kind ratelimit.Kind, claim flowroute.E164) (*attempt, ledger.Begun, error) {
+	probe, err := w.health.enter(ctx)
+	if err != nil {
+		return nil, ledger.Begun{}, resting(err)
+	}
+	permit, err := w.o.Limiter.Take(ctx, kind, laneOf(job.Queue))
+	if err != nil {
+		if probe {
+			w.health.leave(context.WithoutCancel(ctx))
+		}
+		return nil, ledger.Begun{}, resting(err)
+	}
+	w.metrics.permitWait(kind, laneOf(job.Queue), permit.Wait())
+	a := &attempt{token: uuid.NewString(), permit: permit, probe: probe}
+	called := time.Now()
+	begun, err := w.ledger.Begin(ctx, ledger.Intent{
+		ID: job.ID, Generation: job.Generation, Token: a.token, Account: w.o.Account,
+		Budget: time.Until(permit.Deadline()), Timeout: w.o.Timeout, Settle: w.o.Settle, Number: claim,
+	})
+	if err == nil && begun.Decision == ledger.Go {
+		a.until, a.number, a.ready = called.Add(begun.Left), begun.Attempt, begun.ResolveAt
+		return a, begun, nil
+	}
+	permit.Unsent()
+	if probe {
+		w.health.leave(context.WithoutCancel(ctx))
+	}
+	if err != nil && !errors.Is(err, ledger.ErrNotFound) {
+		// The intent may have been written all the same; nothing was posted.
+		_, _ = w.settle(ctx, ledger.Settlement{ID: job.ID, Token: a.token, To: ledger.Queued, Reason: ledger.ReasonNotSent, Uncounted: true})
+	}
+	return nil, begun, err
+}
+
+// resting turns the end of the process into a rest of the task.
+func resting(err error) error {
+	if errors.Is(err, errDraining) || errors.Is(err, ratelimit.ErrDraining) || errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
+		return deferral{}
+	}
+	return err
+}
+
+// declined is what a task does when the ledger says no.
+func declined(begun ledger.Begun) error {
+	switch begun.Decision {
+	case ledger.Early, ledger.Open:
+		return deferral{max(begun.Wait, 100*time.Millisecond)}
+	case ledger.Behind:
+		return deferral{10 * time.Second} // woken when its turn comes; this is the safety net
+	}
+	return nil
+}
+
+// post makes one attempt. again: the job is queued and may be tried after wait.
+func (w *Worker) post(ctx context.Context, job ledger.Job, message flowroute.Message) (wait time.Duration, again bool, err error) {
+	kind := ratelimit.KindSMS
+	if message.MMS() {
+		kind = ratelimit.KindMMS
+	}
+	a, begun, err := w.take(ctx, job, kind, flowroute.E164{})
+	if a == nil {
+		if err != nil {
+			return 0, false, err
+		}
+		if begun.Decision == ledger.Open && begun.State == ledger.Unknown {
+			return 0, false, nil
+		}
+		return 0, false, declined(begun)
+	}
+	// What is on the wire is awaited, whatever becomes of the task.
+	ctx = context.WithoutCancel(ctx)
+	started := time.Now()
+	sent, err := w.o.API.SendMessage(ctx, message, flowroute.Write{
+		Pass: a.permit, Deadline: a.until,
+		OnStatus: func(int) {
+			_, _ = w.settle(ctx, ledger.Settlement{ID: job.ID, Token: a.token, To: ledger.Accepted, Reason: ledger.ReasonIDPending})
+		},
+	})
+	v := verdict{State: ledger.Accepted}
+	switch {
+	case err != nil:
+		v = judge(opSend, err, a.number)
+	case sent.ID == "":
+		v.Reason = ledger.ReasonIDPending
+	}
+	if w.health.observe(ctx, v, err, job.From, a.probe) && v.State == ledger.Failed {
+		v.State, v.Uncounted = ledger.Queued, true
+	}
+	w.penalize(ctx, kind, v)
+	w.metrics.attempt(opSend, v, err)
+	settled, settleErr := w.settle(ctx, ledger.Settlement{
+		ID: job.ID, Token: a.token, To: v.State, Reason: v.Reason, MDR: sent.ID, Uncounted: v.Uncounted, Detail: v.Detail,
+	})
+	w.log.LogAttrs(ctx, levelOf(v), "message posted", slog.String("task_id", job.ID.String()), slog.Any("to", job.To), slog.Any("from", job.From),
+		slog.Int("attempt", a.number), slog.String("state", string(settled.State)), slog.String("reason", string(v.Reason)),
+		slog.String("mdr_id", sent.ID), slog.Int64("wait_ms", a.permit.Wait().Milliseconds()), slog.Int64("duration_ms", time.Since(started).Milliseconds()))
+	return v.Wait, settleErr == nil && settled.State == ledger.Queued, settleErr
+}
+
+// penalize keeps the account quiet after a 429.
+func (w *Worker) penalize(ctx context.Context, kind ratelimit.Kind, v verdict) {
+	if !v.Penalized {
+		return
+	}
+	if err := w.o.Limiter.Penalize(ctx, kind, v.Penalty); err != nil {
+		w.log.WarnContext(ctx, "pause after 429 not shared", "limit_key", kind, "err", err)
+	}
+}
+
+func levelOf(v verdict) slog.Level {
+	switch v.State {
+	case ledger.Accepted, ledger.Done:
+		return slog.LevelInfo
+	case ledger.Review:
+		return slog.LevelError
+	}
+	return slog.LevelWarn
+}
+
+// mmsTurns lets few MMS of a process wait for their permits at once, so that the
+// slower limit of MMS does not hold every handler of a queue. The others rest
+// until about their turn.
+type mmsTurns struct {
+	every time.Duration // between two permits
+	slots chan struct{}
+
+	mu   *sync.Mutex
+	next *time.Time
+}
+
+func newMMSTurns(rate ratelimit.Rate, waiting int) mmsTurns {
+	m := mmsTurns{slots: make(chan struct{}, waiting), mu: new(sync.Mutex), next: new(time.Time)}
+	if rate.N > 0 {
+		m.every = rate.Per / time.Duration(rate.N)
+	}
+	return m
+}
+
+// enter takes a slot, or says after how long to come again.
+func (m mmsTurns) enter(now time.Time) (leave func(), wait time.Duration) {
+	if m.every == 0 {
+		return func() {}, 0
+	}
+	select {
+	case m.slots <- struct{}{}:
+		return func() { <-m.slots }, 0
+	default:
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.next.Before(now) {
+		*m.next = now.Add(time.Duration(cap(m.slots)) * m.every)
+	}
+	*m.next = m.next.Add(m.every)
+	return nil, m.next.Sub(now)
+}

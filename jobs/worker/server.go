@@ -1,0 +1,77 @@
+package worker
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/hibiken/asynq"
+
+	"github.com/flowroute-worker/flowroute-worker/jobs/ledger"
+)
+
+// servers makes one asynq server per queue.
+func (w *Worker) servers() []*asynq.Server {
+	servers := make([]*asynq.Server, 0, len(ledger.Queues()))
+	for _, queue := range ledger.Queues() {
+		concurrency, poll := w.o.Concurrency, w.o.Poll
+		switch queue {
+		case ledger.QueueOTP:
+			poll /= 2
+		case ledger.QueueNumbers:
+			concurrency = min(concurrency, 8)
+		case ledger.QueueSync:
+			concurrency, poll = 2, 5*poll
+		}
+		servers = append(servers, asynq.NewServerFromRedisClient(w.o.Redis, asynq.Config{
+			Concurrency:              concurrency,
+			Queues:                   map[string]int{queue: 1},
+			TaskCheckInterval:        poll,
+			DelayedTaskCheckInterval: time.Second,
+			ShutdownTimeout:          w.o.ShutdownTimeout,
+			RetryDelayFunc:           retryDelay,
+			IsFailure:                isFailure,
+			Logger:                   asynqLog{w.log.With("queue", queue)},
+			LogLevel:                 asynq.WarnLevel,
+		}))
+	}
+	return servers
+}
+
+// deferral sends a task back to its queue for a while. It is no failure: asynq
+// does not count it.
+type deferral struct{ after time.Duration }
+
+func (d deferral) Error() string {
+	return fmt.Sprintf("looked at again in %v", d.after.Round(time.Millisecond))
+}
+
+func isFailure(err error) bool {
+	_, deferred := errors.AsType[deferral](err)
+	return !deferred
+}
+
+// retryDelay is how long a task rests after an error. asynq keeps due times in
+// whole seconds, rounded down, so a second is added where early is useless.
+func retryDelay(retried int, err error, _ *asynq.Task) time.Duration {
+	if d, ok := errors.AsType[deferral](err); ok {
+		if d.after <= 0 {
+			return 0
+		}
+		return d.after + 999*time.Millisecond
+	}
+	if errors.Is(err, asynq.ErrLeaseExpired) {
+		return time.Second
+	}
+	return min(time.Duration(1+retried)*2*time.Second, 30*time.Second)
+}
+
+// asynqLog hands asynq's own lines to slog.
+type asynqLog struct{ log *slog.Logger }
+
+func (l asynqLog) Debug(args ...any) { l.log.Debug("asynq", "reason", fmt.Sprint(args...)) }
+func (l asynqLog) Info(args ...any)  { l.log.Info("asynq", "reason", fmt.Sprint(args...)) }
+func (l asynqLog) Warn(args ...any)  { l.log.Warn("asynq", "reason", fmt.Sprint(args...)) }
+func (l asynqLog) Error(args ...any) { l.log.Warn("asynq", "reason", fmt.Sprint(args...)) }
+func (l asynqLog) Fatal(args ...any) { l.log.Error("asynq", "reason", fmt.Sprint(args...)) }

@@ -1,0 +1,273 @@
+package worker
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"log/slog"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/flowroute-worker/flowroute-worker/flowroute"
+	"github.com/flowroute-worker/flowroute-worker/jobs/ledger"
+	"github.com/flowroute-worker/flowroute-worker/ratelimit"
+)
+
+// Purchases and route updates are rows of steps. Each step is one request with a
+// permit and an intent of its own; what was reached is kept in the ledger before
+// the next one. An unknown step is read back from the account once its request
+// must be over, and is repeated only then.
+
+// progress is what a job of several steps has reached, as the ledger keeps it.
+type progress struct {
+	V        int      `json:"v"`
+	Number   string   `json:"number,omitempty"`  // bought
+	Partial  bool     `json:"partial,omitempty"` // 207: bought, but messaging was not switched on
+	Alias    bool     `json:"alias,omitempty"`   // set, or given up with a warning
+	Primary  slot     `json:"primary,omitzero"`
+	Failover slot     `json:"failover,omitzero"`
+	Warnings []string `json:"warnings,omitempty"`
+}
+
+// slot is how far one of a number's two routes has come.
+type slot struct {
+	RouteID string `json:"route_id,omitempty"`
+	Over    bool   `json:"over,omitempty"` // set, or given up with a warning
+}
+
+func (p progress) encode() []byte {
+	p.V = 1
+	b, err := json.Marshal(p)
+	if err != nil {
+		panic(err) // texts and flags only
+	}
+	return b
+}
+
+func readProgress(job ledger.Job) progress {
+	var p progress
+	if len(job.Progress) > 0 {
+		_ = json.Unmarshal(job.Progress, &p) // our own; anything else is an empty start
+	}
+	return p
+}
+
+// step is one request of a job.
+type step struct {
+	op     operation
+	claim  flowroute.E164 // number that the intent claims for this job
+	reason ledger.Reason  // of the change once it is done
+	// request makes the request and, when it succeeded, notes it in the progress.
+	request func(ctx context.Context, w flowroute.Write) error
+	// reread asks the account whether an earlier try of unknown outcome was
+	// accepted, and if so notes it in the progress.
+	reread func(ctx context.Context) (bool, error)
+	// refused says what a certain refusal means: an end, or nil to go on with what
+	// it noted in the progress. err is only that of further reads.
+	refused func(ctx context.Context, v verdict) (*end, error)
+	// repeatable: doing it again is the same as doing it once.
+	repeatable bool
+}
+
+// end is how a job of several steps ends.
+type end struct {
+	State   ledger.State
+	Reason  ledger.Reason
+	Detail  string
+	Release bool // the claimed number becomes free
+}
+
+// plan is a job of several steps.
+type plan interface {
+	// next is the next step, or the end. It may read from the API.
+	next(ctx context.Context) (*step, *end, error)
+	reached() *progress
+	// superseded reports whether a newer job makes a repeat of this one wrong.
+	superseded(ctx context.Context) (bool, error)
+}
+
+// oldest is how long a job without progress may wait for its first step.
+const oldest = 24 * time.Hour
+
+// run takes the job through its steps until it ends or has to rest. The plan sees
+// the job that run reads again before each step.
+func (w *Worker) run(ctx context.Context, job *ledger.Job, p plan) error {
+	if job.State == ledger.Unknown {
+		if err := w.reread(ctx, *job, p); err != nil {
+			return err
+		}
+	}
+	for {
+		if ctx.Err() != nil {
+			return deferral{}
+		}
+		begun, err := w.ledger.Begin(ctx, ledger.Intent{ID: job.ID, Generation: job.Generation})
+		if err != nil || begun.Decision != ledger.Ready {
+			return errors.Join(err, declined(begun))
+		}
+		if *job, err = w.ledger.Get(ctx, job.ID); err != nil {
+			return err
+		}
+		next, over, err := p.next(ctx)
+		if err != nil {
+			return w.readFailed(ctx, *job, p, err)
+		}
+		if over != nil {
+			return w.finish(ctx, *job, p, "", *over)
+		}
+		if wait, again, err := w.step(ctx, *job, p, next); err != nil || !again {
+			return err
+		} else if wait > 0 {
+			return deferral{wait}
+		}
+	}
+}
+
+// step makes one attempt at a step.
+func (w *Worker) step(ctx context.Context, job ledger.Job, p plan, s *step) (wait time.Duration, again bool, err error) {
+	a, begun, err := w.take(ctx, job, ratelimit.KindNumbers, s.claim)
+	if a == nil {
+		if err == nil && begun.Decision == ledger.Claimed {
+			return 0, false, w.claimedByOther(ctx, job, p, begun.Other)
+		}
+		return 0, false, errors.Join(err, declined(begun))
+	}
+	ctx = context.WithoutCancel(ctx)
+	err = s.request(ctx, flowroute.Write{Pass: a.permit, Deadline: a.until})
+	if err == nil {
+		w.health.observe(ctx, verdict{State: ledger.Done}, nil, flowroute.E164{}, a.probe)
+		w.metrics.attempt(s.op, verdict{State: ledger.Done}, nil)
+		_, err = w.settle(ctx, ledger.Settlement{ID: job.ID, Token: a.token, To: ledger.Queued, Reason: s.reason, Uncounted: s.repeatable, Progress: p.reached().encode()})
+		return 0, err == nil, err
+	}
+	v := judge(s.op, err, a.number)
+	w.health.observe(ctx, v, err, flowroute.E164{}, a.probe)
+	w.penalize(ctx, ratelimit.KindNumbers, v)
+	w.metrics.attempt(s.op, v, err)
+	w.log.LogAttrs(ctx, slog.LevelWarn, "step not done", slog.String("task_id", job.ID.String()), slog.String("task_type", string(job.Type)),
+		slog.String("outcome", string(s.op)), slog.String("state", string(v.State)), slog.String("reason", string(v.Reason)), slog.Int("attempt", a.number))
+	switch v.State {
+	case ledger.Unknown:
+		_, err = w.settle(ctx, ledger.Settlement{ID: job.ID, Token: a.token, To: ledger.Unknown, Reason: v.Reason, Detail: v.Detail})
+		return 0, false, errors.Join(err, restUntil(a.ready))
+	case ledger.Queued:
+		_, err = w.settle(ctx, ledger.Settlement{ID: job.ID, Token: a.token, To: ledger.Queued, Reason: v.Reason, Detail: v.Detail, Uncounted: v.Uncounted})
+		return v.Wait, err == nil, err
+	}
+	return w.stepRefused(ctx, job, p, s, a, v)
+}
+
+func (w *Worker) stepRefused(ctx context.Context, job ledger.Job, p plan, s *step, a *attempt, v verdict) (time.Duration, bool, error) {
+	before := string(p.reached().encode())
+	over, err := s.refused(ctx, v)
+	if err != nil {
+		// What the refusal means could not be read: the next look decides, as for
+		// an outcome that is unknown.
+		_, settleErr := w.settle(ctx, ledger.Settlement{ID: job.ID, Token: a.token, To: ledger.Unknown, Reason: v.Reason, Detail: v.Detail})
+		return 0, false, errors.Join(settleErr, restUntil(a.ready))
+	}
+	if over != nil {
+		return 0, false, w.finish(ctx, job, p, a.token, *over)
+	}
+	s2 := ledger.Settlement{ID: job.ID, Token: a.token, To: ledger.Queued, Reason: v.Reason, Detail: v.Detail, Release: !s.claim.IsZero() && p.reached().Number == ""}
+	if after := p.reached().encode(); string(after) != before {
+		s2.Progress = after
+	}
+	_, err = w.settle(ctx, s2)
+	return 0, err == nil, err
+}
+
+// reread decides a step whose outcome is unknown from the account's own state.
+func (w *Worker) reread(ctx context.Context, job ledger.Job, p plan) error {
+	token := uuid.NewString()
+	ok, wait, err := w.ledger.Adopt(ctx, job.ID, job.Attempts, token)
+	switch {
+	case err != nil:
+		return err
+	case wait > 0:
+		return deferral{wait}
+	case !ok:
+		return errStop
+	}
+	s, over, err := p.next(ctx)
+	if err == nil && over != nil {
+		return errors.Join(w.finish(ctx, job, p, token, *over), errStop)
+	}
+	var done bool
+	if err == nil {
+		done, err = s.reread(ctx)
+	}
+	if err != nil {
+		if time.Since(job.FirstTried) < w.o.GiveUp {
+			return w.readFailed(ctx, job, p, err)
+		}
+		e := end{State: ledger.Review, Reason: ledger.ReasonUnresolved, Detail: "the account could not be read: " + describe(err)}
+		return errors.Join(w.finish(ctx, job, p, token, e), errStop)
+	}
+	if done {
+		_, err = w.settle(ctx, ledger.Settlement{ID: job.ID, Token: token, To: ledger.Queued, Reason: ledger.ReasonReadBack, Uncounted: true, Progress: p.reached().encode()})
+		return err
+	}
+	if newer, err := p.superseded(ctx); err != nil {
+		return err
+	} else if newer {
+		e := end{State: ledger.Cancelled, Reason: ledger.ReasonSuperseded, Detail: "a newer route update for this number exists; this one is not repeated"}
+		return errors.Join(w.finish(ctx, job, p, token, e), errStop)
+	}
+	_, err = w.settle(ctx, ledger.Settlement{ID: job.ID, Token: token, To: ledger.Queued, Reason: ledger.ReasonUnresolved, Uncounted: s.repeatable})
+	return err
+}
+
+// errStop ends a look without anything to report.
+var errStop = errors.New("nothing more to do")
+
+// finish ends the job.
+func (w *Worker) finish(ctx context.Context, job ledger.Job, p plan, token string, e end) error {
+	reached := p.reached()
+	s := ledger.Settlement{ID: job.ID, Token: token, To: e.State, Reason: e.Reason, Detail: e.Detail, Release: e.Release}
+	if reached.Number != "" || e.State == ledger.Done {
+		s.Progress = reached.encode()
+	}
+	for i, warning := range reached.Warnings {
+		if i > 0 {
+			s.Warning += "; "
+		}
+		s.Warning += warning
+	}
+	settled, err := w.settle(ctx, s)
+	w.log.LogAttrs(ctx, levelOf(verdict{State: settled.State}), "job ended", slog.String("task_id", job.ID.String()), slog.String("task_type", string(job.Type)),
+		slog.Any("to", job.To), slog.String("state", string(settled.State)), slog.String("reason", string(e.Reason)))
+	return err
+}
+
+func (w *Worker) claimedByOther(ctx context.Context, job ledger.Job, p plan, other ledger.ID) error {
+	return w.finish(ctx, job, p, "", end{State: ledger.Failed, Reason: ledger.ReasonNumberTaken, Detail: "purchase " + other.String() + " has claimed this number"})
+}
+
+// readFailed rests after a read that failed; the job stays as it is.
+func (w *Worker) readFailed(ctx context.Context, job ledger.Job, p plan, err error) error {
+	if rest := resting(err); rest != err {
+		return rest
+	}
+	v := w.readError(ctx, ratelimit.KindNumbers, err)
+	if job.State == ledger.Queued && p.reached().Number == "" && time.Since(job.Created) > oldest {
+		return w.finish(ctx, job, p, "", end{State: ledger.Failed, Reason: ledger.ReasonTooLate, Detail: v.Detail})
+	}
+	w.log.WarnContext(ctx, "read failed", "task_id", job.ID.String(), "task_type", job.Type, "reason", v.Detail)
+	return deferral{5 * time.Second}
+}
+
+// readError takes what a failed read says about the API into account, for all.
+func (w *Worker) readError(ctx context.Context, kind ratelimit.Kind, err error) verdict {
+	v := verdict{Detail: describe(err)}
+	if errors.Is(err, flowroute.ErrUnauthorized) || errors.Is(err, flowroute.ErrRateLimited) {
+		api, _ := errors.AsType[*flowroute.APIError](err)
+		v = judge(opPatch, &flowroute.WriteError{Op: "read", Result: flowroute.Refused, Err: api}, 1)
+		w.health.observe(ctx, v, err, flowroute.E164{}, false)
+		w.penalize(ctx, kind, v)
+	}
+	return v
+}
+
+func restUntil(t time.Time) error { return deferral{max(time.Until(t), time.Second)} }

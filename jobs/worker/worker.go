@@ -1,0 +1,152 @@
+package worker
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/flowroute-worker/flowroute-worker/flowroute"
+	"github.com/flowroute-worker/flowroute-worker/jobs"
+	"github.com/flowroute-worker/flowroute-worker/jobs/inventory"
+	"github.com/flowroute-worker/flowroute-worker/jobs/ledger"
+	"github.com/flowroute-worker/flowroute-worker/ratelimit"
+)
+
+// Syncer runs a sync job and returns its report as JSON.
+type Syncer interface {
+	Handle(ctx context.Context, job ledger.Job) ([]byte, error)
+}
+
+// Options of a worker.
+type Options struct {
+	// Redis serves asynq. Its commands must not end with their context: see
+	// redisconn.Target.Worker. Required.
+	Redis redis.UniversalClient
+	// Jobs, API and Limiter are required. API needs no gate of its own.
+	Jobs    *jobs.Client
+	API     *flowroute.Client
+	Limiter *ratelimit.Limiter
+	// Account is whose limit and records this process works with. Defaults to
+	// API.Account().
+	Account string
+	// Syncs runs the jobs of the types sync-mdr and sync-numbers.
+	Syncs map[ledger.Type]Syncer
+	// Numbers is told what purchases and route updates changed; may be nil.
+	Numbers *inventory.Store
+
+	Timeout         time.Duration // of one API request. Defaults to 60 s.
+	Settle          time.Duration // how long the records get after a lost answer. Defaults to 2 min.
+	GiveUp          time.Duration // how long an unknown purchase or route is read back before a person must look. Defaults to 1 h.
+	Concurrency     int           // handlers at once per message queue. Defaults to a size made from the rates.
+	Rates           ratelimit.Limits
+	ShutdownTimeout time.Duration // Defaults to 70 s.
+	Poll            time.Duration // how often an idle queue is looked at. Defaults to 100 ms, half of it for otp.
+	Metrics         *Metrics      // Defaults to metrics that nobody reads.
+	Logger          *slog.Logger  // Defaults to none.
+}
+
+// Worker executes jobs. Make it with [New], start it with [Worker.Run].
+type Worker struct {
+	o       Options
+	ledger  *ledger.Ledger
+	log     *slog.Logger
+	metrics *Metrics
+	health  *health
+	mms     mmsTurns
+
+	draining chan struct{} // closed: take nothing up
+	ended    chan struct{} // closed: the shutdown time is over
+	once     sync.Once
+}
+
+// New makes a worker.
+func New(o Options) (*Worker, error) {
+	if o.Redis == nil || o.Jobs == nil || o.API == nil || o.Limiter == nil {
+		return nil, errors.New("worker: Redis, Jobs, API and Limiter are required")
+	}
+	if o.Account == "" {
+		o.Account = o.API.Account()
+	}
+	defaults(&o.Timeout, 60*time.Second)
+	defaults(&o.Settle, 2*time.Minute)
+	defaults(&o.GiveUp, time.Hour)
+	defaults(&o.ShutdownTimeout, 70*time.Second)
+	defaults(&o.Poll, 100*time.Millisecond)
+	if o.Concurrency == 0 {
+		o.Concurrency = size(o.Rates)
+	}
+	if o.Metrics == nil {
+		o.Metrics = NewMetrics(nil)
+	}
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	w := &Worker{
+		o: o, ledger: o.Jobs.Ledger(), log: o.Logger, metrics: o.Metrics,
+		draining: make(chan struct{}), ended: make(chan struct{}),
+	}
+	w.health = newHealth(w.ledger, o.Timeout+10*time.Second, w.draining, o.Logger)
+	w.mms = newMMSTurns(o.Rates.MMS, max(1, o.Concurrency/4))
+	return w, nil
+}
+
+// size is how many handlers keep the permits of a limit busy: answers of up to
+// four seconds, and some that wait.
+func size(rates ratelimit.Limits) int {
+	if rates.SMS.N == 0 {
+		return 64
+	}
+	perSecond := float64(rates.SMS.N) / max(rates.SMS.Per.Seconds(), 0.001)
+	return min(max(int(4*perSecond)+8, 10), 200)
+}
+
+func defaults(d *time.Duration, value time.Duration) {
+	if *d == 0 {
+		*d = value
+	}
+}
+
+// Run works until ctx ends, then drains: nothing new is taken up, no permit is
+// waited for, what is on the wire is awaited for up to ShutdownTimeout. The
+// limiter is drained too.
+func (w *Worker) Run(ctx context.Context) error {
+	servers := w.servers()
+	handler := w.handler()
+	for i, server := range servers {
+		if err := server.Start(handler); err != nil {
+			stop(servers[:i])
+			return err
+		}
+	}
+	<-ctx.Done()
+	for _, server := range servers {
+		server.Stop()
+	}
+	w.drain()
+	// Handlers end by themselves in this time; what has not is given up.
+	deadline := time.AfterFunc(w.o.ShutdownTimeout, func() { close(w.ended) })
+	defer deadline.Stop()
+	stop(servers)
+	return nil
+}
+
+func (w *Worker) drain() {
+	w.once.Do(func() {
+		close(w.draining)
+		w.o.Limiter.Drain()
+	})
+}
+
+type stopper interface{ Shutdown() }
+
+func stop[S stopper](servers []S) {
+	var wg sync.WaitGroup
+	for _, server := range servers {
+		wg.Go(server.Shutdown)
+	}
+	wg.Wait()
+}
