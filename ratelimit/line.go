@@ -166,6 +166,9 @@ func (ln *line) granted(ctx context.Context, c call, r reply, asked time.Time) {
 		period: time.Duration(period) * time.Microsecond, epoch: r.epoch}
 	p.lease = ln.l.o.hold() + p.period
 	ln.l.hold(p)
+	if ahead, _ := r.rest[2].(int64); ahead > 0 {
+		ln.l.pause(time.Duration(ahead)*time.Microsecond, nil)
+	}
 	if elapsed(asked, time.Now()) > ln.l.o.WriteWindow/2 {
 		p.Unsent() // Redis was slow: too little is left to write in
 		return

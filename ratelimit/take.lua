@@ -13,12 +13,13 @@
 -- ARGV[10] token       ARGV[11] the lease without its period
 -- ARGV[12] who waits in the line, 'otp=1 bulk=20'
 -- ARGV[13] number of limits, then name, n, period of each
--- returns  {'granted', …, lane, period} | {'wait', …, microseconds} |
+-- returns  {'granted', …, lane, period, from when on: microseconds} | {'wait', …, microseconds} |
 --          {'epoch', …}: join first | {'clock', …}: Redis' clock is not where the caller expects it |
 --          {'stale', …}: a later call has overtaken this one, or the permit was given back already
 
 local KIND, CALL, TOKEN, LEASE = ARGV[8], int(ARGV[9]), ARGV[10], int(ARGV[11])
 local LAPSE, LATE = 2000000, 100000
+local AHEAD = 5000 -- a grant may be given out this long before it begins: nobody comes to the microsecond
 local RANK = {otp = 0, resolve = 1, normal = 3, bulk = 4, sync = 5}
 local SHARE = {bulk = 19, sync = 49} -- passed over that often, a lane comes before normal
 
@@ -37,7 +38,7 @@ if last then
     if not redis.call('ZSCORE', limits[1].out, TOKEN) then return reply(s, 'stale') end
     local per = 0
     for _, l in ipairs(limits) do per = math.max(per, l.per) end
-    return reply(s, 'granted', lane, per)
+    return reply(s, 'granted', lane, per, 0)
   end
 end
 local function remember(lane)
@@ -106,13 +107,17 @@ end
 
 -- From when on each limit can serve the line. Grants are spread while anybody
 -- waits; whoever finds nobody waiting and a permit free has it at once.
+-- They are to be at least 0.9 period/n apart; 0.92 leaves room for timers.
 local crowd = best.waited or total > 1 or #rivals > 0
-local from, gap = s.clock, nil
+local from, begin, gap = s.clock, s.clock, nil
 for _, l in ipairs(limits) do
-  local spacing = math.ceil(l.per * 9 / (l.n * 10))
+  local spacing = math.ceil(l.per * 23 / (l.n * 25))
   gap = math.min(gap or spacing, spacing)
   l.ready = l.till
-  if crowd then l.ready = math.max(l.ready, l.grant + spacing) end
+  if crowd then
+    begin = math.max(begin, l.grant + spacing)
+    l.ready = math.max(l.ready, l.grant + spacing - AHEAD)
+  end
   if l.taken >= l.n then
     -- The next permit that should come back, not counting those overdue. A
     -- lease that ends long after the usual round trip tells when it began.
@@ -145,8 +150,8 @@ local per = 0
 for _, l in ipairs(limits) do per = math.max(per, l.per) end
 for _, l in ipairs(limits) do
   redis.call('ZADD', l.out, str(s.clock + LEASE + per), TOKEN)
-  redis.call('HSET', STATE, l.name .. ':grant', str(s.clock))
-  l.ready = s.clock + math.ceil(l.per * 9 / (l.n * 10))
+  redis.call('HSET', STATE, l.name .. ':grant', str(math.max(begin, l.grant)))
+  l.ready = s.clock
 end
 if best.lane ~= 'otp' then
   for _, w in pairs(mine) do rivals[#rivals + 1] = w end
@@ -165,4 +170,4 @@ for _, w in pairs(mine) do
   if w.count > 0 then note(w, s.clock) else redis.call('HDEL', KEYS[2], w.id) end
 end
 remember(best.lane)
-return reply(s, 'granted', best.lane, per)
+return reply(s, 'granted', best.lane, per, begin - s.clock)

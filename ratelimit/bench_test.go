@@ -1,0 +1,73 @@
+package ratelimit_test
+
+import (
+	"flag"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/flowroute-worker/flowroute-worker/jobs/redistest"
+	"github.com/flowroute-worker/flowroute-worker/ratelimit"
+)
+
+var benchFor = flag.Duration("ratelimit.for", 3*time.Second, "how long BenchmarkProcesses sends at each rate")
+
+// BenchmarkProcesses lets four processes send as fast as they are let, 20 ms
+// round trip, against a window that slides. It reports what was accepted and
+// rejected, and the share of n/(1+r), which is what the permits allow.
+//
+//	go test ./ratelimit -run=^$ -bench=Processes -benchtime=1x -ratelimit.for=60s
+func BenchmarkProcesses(b *testing.B) {
+	const roundTrip = 20 * time.Millisecond
+	for _, n := range []int{5, 50, 500} {
+		b.Run(fmt.Sprintf("%d_per_second", n), func(b *testing.B) {
+			for b.Loop() {
+				c := &counter{n: n, per: time.Second}
+				api := serve(b, c, fixed(roundTrip/2, roundTrip/2))
+				db := redistest.New(b)
+				processes := make([]*process, 4)
+				for i := range processes {
+					processes[i] = spawn(b, child{Redis: db.URL, API: api, Rate: ratelimit.Rate{N: n, Per: time.Second},
+						Lane: ratelimit.LaneBulk, Senders: max(4, n/4), FreshStart: i == 0, Timeout: 10 * time.Second})
+					if i == 0 {
+						waitFor(b, func() bool { attempts, _ := c.totals(); return attempts > 0 })
+					}
+				}
+				waitFor(b, func() bool { attempts, _ := c.totals(); return attempts > n })
+				before, _ := c.totals()
+				start := time.Now()
+				after(*benchFor)
+				now, _ := c.totals()
+				took := time.Since(start)
+				var sum tally
+				for _, p := range processes {
+					one := p.stop()
+					sum.Accepted += one.Accepted
+					sum.Refused += one.Refused
+					sum.Lost += one.Lost
+				}
+				rate := float64(now-before) / took.Seconds()
+				b.ReportMetric(float64(sum.Accepted), "accepted")
+				b.ReportMetric(float64(sum.Refused), "rejected")
+				b.ReportMetric(rate, "attempts/s")
+				b.ReportMetric(100*rate/(float64(n)/(1+roundTrip.Seconds())), "%share")
+			}
+		})
+	}
+}
+
+// waitFor polls until ok holds.
+func waitFor(t testing.TB, ok func() bool) {
+	t.Helper()
+	tick := time.NewTicker(2 * time.Millisecond)
+	defer tick.Stop()
+	patience := time.NewTimer(20 * time.Second)
+	defer patience.Stop()
+	for !ok() {
+		select {
+		case <-tick.C:
+		case <-patience.C:
+			t.Fatal("waited too long")
+		}
+	}
+}

@@ -1,0 +1,90 @@
+package ratelimit_test
+
+import (
+	"math/rand/v2"
+	"net/http"
+	"net/http/httptest"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+)
+
+// counter counts attempts as the strictest server could: in a window that
+// slides, refused attempts included.
+type counter struct {
+	n   int
+	per time.Duration
+
+	mu       sync.Mutex
+	moments  []time.Time
+	refused  int
+	violated int // attempts that made a window hold more than n
+}
+
+// attempt counts one attempt and reports whether it is within the limit.
+func (c *counter) attempt(now time.Time) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	i := len(c.moments)
+	for i > 0 && now.Before(c.moments[i-1]) {
+		i--
+	}
+	c.moments = slices.Insert(c.moments, i, now)
+	if i >= c.n && now.Sub(c.moments[i-c.n]) < c.per {
+		c.violated++
+		return false
+	}
+	return true
+}
+
+func (c *counter) totals() (attempts, violated int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return len(c.moments), c.violated
+}
+
+// delays draws the way there and the way back of one request.
+type delays func() (there, back time.Duration)
+
+func fixed(there, back time.Duration) delays {
+	return func() (time.Duration, time.Duration) { return there, back }
+}
+
+// uneven draws both ways between least and most, one in ten thrice as long.
+func uneven(least, most time.Duration) delays {
+	draw := func() time.Duration {
+		d := least + rand.N(most-least)
+		if rand.IntN(10) == 0 {
+			d *= 3
+		}
+		return d
+	}
+	return func() (time.Duration, time.Duration) { return draw(), draw() }
+}
+
+// serve runs an API that counts every request with c, between the way there
+// and the way back, and answers 202 or 429.
+func serve(t testing.TB, c *counter, d delays) string {
+	t.Helper()
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		there, back := d()
+		after(there)
+		ok := c.attempt(time.Now())
+		after(back)
+		if ok {
+			w.WriteHeader(http.StatusAccepted)
+		} else {
+			w.WriteHeader(http.StatusTooManyRequests)
+		}
+	}))
+	t.Cleanup(srv.Close)
+	return srv.URL
+}
+
+// after waits for d as the network does.
+func after(d time.Duration) {
+	if d > 0 {
+		<-time.After(d)
+	}
+}
