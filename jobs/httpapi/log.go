@@ -2,7 +2,6 @@ package httpapi
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -14,7 +13,8 @@ import (
 type note struct {
 	route, login string
 	quiet        bool
-	err          error // of the handler
+	err          error  // of the handler
+	code         string // of the problem that was answered
 }
 
 type noteKey struct{}
@@ -43,20 +43,21 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		if panicked != nil {
 			n.err = fmt.Errorf("panic: %v", panicked)
 			s.log.ErrorContext(r.Context(), "http handler panicked", slog.Any("err", n.err), slog.String("stack", string(debug.Stack())))
-			s.fail(out, r, n.err)
+			s.fail(out, r, n)
 		}
 		s.logRequest(r, out, n, time.Since(began))
 	}()
 	if n.err = s.dispatch(out, r, n); n.err != nil {
-		s.fail(out, r, n.err)
+		s.fail(out, r, n)
 	}
 }
 
-func (s *Server) fail(out *tracker, r *http.Request, err error) {
+func (s *Server) fail(out *tracker, r *http.Request, n *note) {
+	p := problemOf(r.Context(), n.err)
+	n.code = p.Code
 	if out.status != 0 {
 		return // the answer has begun; cutting it short is all that is left
 	}
-	p := problemOf(r.Context(), err)
 	if p.Status == statusClientGone {
 		out.status = p.Status
 		return
@@ -82,8 +83,8 @@ func (s *Server) logRequest(r *http.Request, out *tracker, n *note, took time.Du
 	if n.login != "" {
 		attrs = append(attrs, slog.String("login", n.login))
 	}
-	if p, ok := errors.AsType[*problem](n.err); ok {
-		attrs = append(attrs, slog.String("reason", p.Code))
+	if n.code != "" {
+		attrs = append(attrs, slog.String("reason", n.code))
 	}
 	if out.status >= 500 && n.err != nil {
 		attrs = append(attrs, slog.Any("err", n.err))

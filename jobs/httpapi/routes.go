@@ -34,13 +34,11 @@ func (s *Server) addRoutes() {
 		add("GET /v1/limits", s.getLimits)
 	}
 	if s.o.Numbers != nil {
-		add("GET /v1/numbers", s.list(s.o.Numbers, "limit", "cursor"))
-	}
-	if s.o.Routes != nil {
-		add("GET /v1/routes", s.list(s.o.Routes, "limit", "cursor"))
+		add("GET /v1/numbers", s.getNumbers)
+		add("GET /v1/routes", s.getRoutes)
 	}
 	if s.o.MDRs != nil {
-		add("GET /v1/mdrs", s.list(s.o.MDRs, "limit", "cursor", "since", "until"))
+		add("GET /v1/mdrs", s.getMDRs)
 	}
 
 	s.addRoute("GET /healthz", route{serve: s.getHealth, open: true, quiet: true})

@@ -42,8 +42,9 @@ type Options struct {
 	Registry prometheus.Gatherer
 	// Limits is what GET /v1/limits answers, as JSON. nil: 404.
 	Limits func(context.Context) (any, error)
-	// Numbers, Routes and MDRs read the stored copies. nil: 404.
-	Numbers, Routes, MDRs List
+	// Numbers (with the routes) and MDRs are the stored copies. nil: 404.
+	Numbers NumberStore
+	MDRs    MDRStore
 	// Console answers GET / and everything below /console/. nil: 404.
 	Console http.Handler
 

@@ -1,0 +1,16 @@
+package httpapi
+
+import "time"
+
+// SignSession makes the cookie's value of a session of the server's first token
+// that ends at that time.
+func SignSession(s *Server, end time.Time) string { return s.auth.entries[0].signSession(end) }
+
+// CookieName is the name of the session cookie without TLS.
+const CookieName = cookieName
+
+// FormatPayload is what the queue pages show of a task.
+func FormatPayload(taskType string, payload []byte) string { return formatPayload(taskType, payload) }
+
+// LocalPath reports whether text may be gone to after a login.
+func LocalPath(text string) bool { return localPath(text) }

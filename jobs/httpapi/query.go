@@ -1,0 +1,98 @@
+package httpapi
+
+import (
+	"maps"
+	"net/http"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/flowroute-worker/flowroute-worker/jobs"
+)
+
+const (
+	defaultLimit = 100
+	maxLimit     = 1000
+)
+
+// query reads the parameters of a GET and collects what is wrong with them, as
+// strictly as a body: what is not known is refused, or a misspelt filter would
+// answer with everything.
+type query struct {
+	values   url.Values
+	problems []jobs.FieldError
+}
+
+func readQuery(r *http.Request, known ...string) (*query, error) {
+	values, err := url.ParseQuery(r.URL.RawQuery)
+	if err != nil {
+		return nil, newProblem(http.StatusBadRequest, jobs.CodeInvalid, "The query is not name=value&name=value.")
+	}
+	q := &query{values: values}
+	for _, name := range slices.Sorted(maps.Keys(values)) {
+		switch {
+		case !slices.Contains(known, name):
+			q.refuse(shortName(name), jobs.CodeUnknownField, "no such parameter: known are "+strings.Join(known, ", "))
+		case len(values[name]) > 1:
+			q.refuse(name, jobs.CodeRepeatedField, "given twice: give it once")
+		}
+	}
+	return q, nil
+}
+
+func (q *query) refuse(field, code, message string) {
+	q.problems = append(q.problems, jobs.FieldError{Field: field, Code: code, Message: message})
+}
+
+func (q *query) err() error {
+	if len(q.problems) == 0 {
+		return nil
+	}
+	return &jobs.ValidationError{Problems: q.problems}
+}
+
+func (q *query) text(name string) string { return q.values.Get(name) }
+
+func (q *query) limit() int {
+	if !q.values.Has("limit") {
+		return defaultLimit
+	}
+	n, err := strconv.Atoi(q.text("limit"))
+	if err != nil || n < 1 || n > maxLimit {
+		q.refuse("limit", jobs.CodeInvalid, "give a number from 1 to "+strconv.Itoa(maxLimit))
+	}
+	return n
+}
+
+func (q *query) oneOf(name string, words ...string) string {
+	value := q.text(name)
+	if q.values.Has(name) && !slices.Contains(words, value) {
+		q.refuse(name, jobs.CodeInvalid, "give one of "+strings.Join(words, ", "))
+	}
+	return value
+}
+
+// when reads a time, or a duration before now; zero when it is not given.
+func (q *query) when(name string, now time.Time) time.Time {
+	if !q.values.Has(name) {
+		return time.Time{}
+	}
+	value := q.text(name)
+	if ago, err := time.ParseDuration(value); err == nil && ago >= 0 {
+		return now.Add(-ago)
+	}
+	t, err := time.Parse(time.RFC3339, value)
+	if err != nil {
+		q.refuse(name, jobs.CodeInvalid, "give a time like 2026-01-31T15:04:05Z, or how long ago like 48h")
+	}
+	return t
+}
+
+// shortName is a name that came in, bounded and safe to show.
+func shortName(name string) string {
+	quoted := strconv.QuoteToASCII(name)
+	quoted = quoted[1 : len(quoted)-1]
+	return quoted[:min(40, len(quoted))]
+}
