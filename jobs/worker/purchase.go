@@ -93,6 +93,9 @@ func (p *purchasePlan) buy(ctx context.Context) (*step, *end, error) {
 			return nil, nil, err
 		case owned && p.uncertain():
 			return p.next(ctx)
+		case owned && p.turnDown(number):
+			p.Number = ""
+			return p.buy(ctx)
 		case owned:
 			p.Number = ""
 			return nil, &end{State: ledger.Failed, Reason: ledger.ReasonAlreadyOwned, Detail: "this number was on the account before", Release: true}, nil
@@ -109,6 +112,7 @@ func (p *purchasePlan) buy(ctx context.Context) (*step, *end, error) {
 		},
 		reread:  func(ctx context.Context) (bool, error) { return p.owned(ctx, number) },
 		refused: func(ctx context.Context, v verdict) (*end, error) { return p.refused(ctx, number, v) },
+		taken:   func() bool { return p.turnDown(number) },
 	}, nil, nil
 }
 
@@ -134,11 +138,20 @@ func (p *purchasePlan) refused(ctx context.Context, number flowroute.E164, v ver
 		return &end{State: ledger.Review, Reason: ledger.ReasonUnresolved,
 			Detail: "refused after a post whose outcome is unknown, and not on the account: " + v.Detail}, nil
 	}
-	if p.spec.Search == nil || !aboutTheNumber(v) {
+	if !aboutTheNumber(v) || !p.turnDown(number) {
 		return &end{State: ledger.Failed, Reason: v.Reason, Detail: v.Detail, Release: true}, nil
 	}
-	p.turnedDown = append(p.turnedDown, number)
 	return nil, nil
+}
+
+// turnDown leaves a number out of the search from now on; false when this number
+// and no other was asked for.
+func (p *purchasePlan) turnDown(number flowroute.E164) bool {
+	if p.spec.Search == nil {
+		return false
+	}
+	p.turnedDown = append(p.turnedDown, number)
+	return true
 }
 
 // aboutTheNumber tells a refusal of this number from one of any purchase.

@@ -66,6 +66,9 @@ type step struct {
 	// refused says what a certain refusal means: an end, or nil to go on with what
 	// it noted in the progress. err is only that of further reads.
 	refused func(ctx context.Context, v verdict) (*end, error)
+	// taken notes that the claimed number is another job's, and reports whether
+	// there is another way; nil: there is none.
+	taken func() bool
 	// repeatable: doing it again is the same as doing it once.
 	repeatable bool
 }
@@ -128,10 +131,14 @@ func (w *Worker) run(ctx context.Context, job *ledger.Job, p plan) error {
 func (w *Worker) step(ctx context.Context, job ledger.Job, p plan, s *step) (wait time.Duration, again bool, err error) {
 	a, begun, err := w.take(ctx, job, ratelimit.KindNumbers, s.claim)
 	if a == nil {
-		if err == nil && begun.Decision == ledger.Claimed {
-			return 0, false, w.claimedByOther(ctx, job, p, begun.Other)
+		switch {
+		case err != nil || begun.Decision != ledger.Claimed:
+			return 0, false, errors.Join(err, declined(begun))
+		case s.taken != nil && s.taken():
+			return 0, true, nil
 		}
-		return 0, false, errors.Join(err, declined(begun))
+		e := end{State: ledger.Failed, Reason: ledger.ReasonNumberTaken, Detail: "purchase " + begun.Other.String() + " has claimed this number"}
+		return 0, false, w.finish(ctx, job, p, "", e)
 	}
 	ctx = context.WithoutCancel(ctx)
 	err = s.request(ctx, flowroute.Write{Pass: a.permit, Deadline: a.until})
@@ -239,10 +246,6 @@ func (w *Worker) finish(ctx context.Context, job ledger.Job, p plan, token strin
 	w.log.LogAttrs(ctx, levelOf(verdict{State: settled.State}), "job ended", slog.String("task_id", job.ID.String()), slog.String("task_type", string(job.Type)),
 		slog.Any("to", job.To), slog.String("state", string(settled.State)), slog.String("reason", string(e.Reason)))
 	return err
-}
-
-func (w *Worker) claimedByOther(ctx context.Context, job ledger.Job, p plan, other ledger.ID) error {
-	return w.finish(ctx, job, p, "", end{State: ledger.Failed, Reason: ledger.ReasonNumberTaken, Detail: "purchase " + other.String() + " has claimed this number"})
 }
 
 // readFailed rests after a read that failed; the job stays as it is.

@@ -1,0 +1,182 @@
+package worker_test
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/flowroute-worker/flowroute-worker/flowroute"
+	"github.com/flowroute-worker/flowroute-worker/flowroute/flowroutetest"
+	"github.com/flowroute-worker/flowroute-worker/jobs"
+	"github.com/flowroute-worker/flowroute-worker/jobs/ledger"
+	"github.com/flowroute-worker/flowroute-worker/jobs/redistest"
+	"github.com/flowroute-worker/flowroute-worker/jobs/worker"
+	"github.com/flowroute-worker/flowroute-worker/ratelimit"
+)
+
+const (
+	ours   = "+12065550100"
+	theirs = "+12065550177"
+)
+
+// bundle is a worker against a simulated account, with its own Redis database.
+type bundle struct {
+	t      *testing.T
+	sim    *flowroutetest.Server
+	db     *redistest.DB
+	jobs   *jobs.Client
+	ledger *ledger.Ledger
+	stop   func() // drains the worker and waits for its end
+}
+
+type options struct {
+	sim     flowroutetest.Options
+	worker  func(*worker.Options)
+	limits  ratelimit.Limits
+	redis   func(*redistest.DB) redis.UniversalClient
+	stopped bool // do not start the worker yet
+}
+
+func setup(t *testing.T, o options) bundle {
+	t.Helper()
+	b := bundle{t: t, sim: flowroutetest.NewServer(t, o.sim), db: redistest.New(t)}
+	client, err := jobs.NewClient(b.db.Client(), jobs.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.jobs, b.ledger = client, client.Ledger()
+	b.stop = func() {}
+	if !o.stopped {
+		b.stop = b.start(o)
+	}
+	return b
+}
+
+// start runs another worker on the same account and Redis.
+func (b bundle) start(o options) (stop func()) {
+	b.t.Helper()
+	rdb := b.db.Worker()
+	if o.redis != nil {
+		rdb = o.redis(b.db)
+	}
+	const timeout = 400 * time.Millisecond
+	api, err := flowroute.New(flowroute.Options{BaseURL: b.sim.URL, Timeout: timeout,
+		Credentials: flowroute.Credentials{AccessKey: b.sim.AccessKey, SecretKey: b.sim.SecretKey}})
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	limiter, err := ratelimit.New(rdb, ratelimit.Options{Account: api.Account(), Limits: o.limits, Timeout: timeout, FreshStart: true})
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	producer, err := jobs.NewClient(rdb, jobs.Options{})
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	wo := worker.Options{Redis: rdb, Jobs: producer, API: api, Limiter: limiter, Rates: o.limits, Timeout: timeout,
+		Settle: 300 * time.Millisecond, ShutdownTimeout: 10 * time.Second, Poll: 10 * time.Millisecond, Concurrency: 10}
+	if o.worker != nil {
+		o.worker(&wo)
+	}
+	w, err := worker.New(wo)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(b.t.Context())
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		if err := w.Run(ctx); err != nil {
+			b.t.Error(err)
+		}
+	}()
+	limits := make(chan struct{})
+	limitCtx, limitsEnd := context.WithCancel(b.t.Context())
+	go func() {
+		defer close(limits)
+		_ = limiter.Run(limitCtx)
+	}()
+	stop = func() {
+		cancel()
+		<-done
+		limitsEnd()
+		<-limits
+		api.Close()
+	}
+	b.t.Cleanup(stop)
+	return stop
+}
+
+func (b bundle) send(m jobs.Message) string {
+	b.t.Helper()
+	if m.From == "" {
+		m.From = ours
+	}
+	if m.To == "" {
+		m.To = theirs
+	}
+	if m.Body == "" {
+		m.Body = "hello"
+	}
+	receipt, err := b.jobs.Send(b.t.Context(), m)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	return receipt.ID
+}
+
+// until waits for the job to reach one of the states.
+func (b bundle) until(id string, states ...ledger.State) ledger.Job {
+	b.t.Helper()
+	ctx, cancel := context.WithTimeout(b.t.Context(), 30*time.Second)
+	defer cancel()
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		job, err := b.jobs.Get(ctx, id)
+		if err != nil {
+			b.t.Fatal(err)
+		}
+		for _, state := range states {
+			if job.State == state {
+				return job
+			}
+		}
+		select {
+		case <-ctx.Done():
+			b.t.Fatalf("job is %s (%s %s), want one of %v; history %+v", job.State, job.Reason, job.Detail, states, job.History)
+		case <-tick.C:
+		}
+	}
+}
+
+// eventually waits for a condition.
+func (b bundle) eventually(what string, holds func() bool) {
+	b.t.Helper()
+	ctx, cancel := context.WithTimeout(b.t.Context(), 30*time.Second)
+	defer cancel()
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	for !holds() {
+		select {
+		case <-ctx.Done():
+			b.t.Fatalf("did not come: %s", what)
+		case <-tick.C:
+		}
+	}
+}
+
+// taken is how many messages the simulator has accepted.
+func (b bundle) taken() int { return len(b.sim.Truth().Messages) }
+
+func (b bundle) posts() int {
+	n := 0
+	for _, r := range b.sim.Requests() {
+		if r.Method == "POST" {
+			n++
+		}
+	}
+	return n
+}
