@@ -1,93 +1,128 @@
-// Package mdr keeps a copy of Flowroute's message detail records.
 package mdr
 
 import (
 	"context"
-	"iter"
-	"log/slog"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/redis/go-redis/v9"
 
-	"github.com/flowroute-worker/flowroute-worker/flowroute"
 	"github.com/flowroute-worker/flowroute-worker/jobs/ledger"
 )
 
-type Record struct {
-	flowroute.MDR
-	Matched bool // a job of ours holds it
-}
-
+// Options of a store. The zero value is the documented default.
 type Options struct {
-	Prefix    string
+	Prefix string // Defaults to [ledger.DefaultPrefix]; needs a hash tag.
+	// Retention is how long records stay, counted from their own time. Defaults to
+	// 2160 h. A shorter one takes effect on records that change.
 	Retention time.Duration
+	// Now is the clock by which records are old and windows due. Defaults to
+	// [time.Now].
+	Now func() time.Time
 }
 
-type Store struct{}
-
-type PutResult struct{ New, Changed, Stale, Expired int }
-
-func New(rdb redis.UniversalClient, o Options) (*Store, error)                     { panic("todo") }
-func (s *Store) Put(ctx context.Context, batch []flowroute.MDR) (PutResult, error) { panic("todo") }
-func (s *Store) Get(ctx context.Context, id string) (Record, error)                { panic("todo") }
-
-type Query struct {
-	Since, Until time.Time
-	Number       string
-	Direction    flowroute.Direction
-	Delivery     flowroute.Delivery
-	Limit        int
-	Cursor       string
+// Store is the copy. It is safe for concurrent use, by any number of processes.
+type Store struct {
+	rdb       redis.UniversalClient
+	prefix    string
+	retention time.Duration
+	now       func() time.Time
+	squeezer  *squeezer
 }
 
-type Page struct {
-	Records []Record
-	Next    string
+// New makes a store on rdb, which stays the caller's to close.
+func New(rdb redis.UniversalClient, o Options) (*Store, error) {
+	s := &Store{rdb: rdb, prefix: o.Prefix, retention: o.Retention, now: o.Now, squeezer: newSqueezer()}
+	if rdb == nil {
+		return nil, errors.New("mdr: no redis client")
+	}
+	if s.prefix == "" {
+		s.prefix = ledger.DefaultPrefix
+	}
+	if open := strings.IndexByte(s.prefix, '{'); open < 0 || strings.IndexByte(s.prefix[open:], '}') < 2 {
+		return nil, fmt.Errorf("mdr: prefix %q needs a hash tag like {flowroute}", s.prefix)
+	}
+	if s.now == nil {
+		s.now = time.Now
+	}
+	if s.retention == 0 {
+		s.retention = 2160 * time.Hour
+	}
+	if s.retention < day {
+		return nil, fmt.Errorf("mdr: retention %v: at least a day", s.retention)
+	}
+	return s, nil
 }
 
-func (s *Store) List(ctx context.Context, q Query) (Page, error)                 { panic("todo") }
-func (s *Store) Each(ctx context.Context, q Query) iter.Seq2[Record, error]      { panic("todo") }
-func (s *Store) Since(ctx context.Context, t time.Time) iter.Seq2[Record, error] { panic("todo") }
-func (s *Store) Coverage(ctx context.Context) (Coverage, error)                  { panic("todo") }
-func (s *Store) Watermark(ctx context.Context) (time.Time, error)                { panic("todo") }
-func (s *Store) LastSync(ctx context.Context) (Report, error)                    { panic("todo") }
-
-// Coverage says which part of Flowroute's records the copy holds.
-type Coverage struct {
-	First    time.Time // the copy reaches back to here
-	Through  time.Time // every moment before was read at least once (the watermark)
-	Complete time.Time // every moment before was read long enough after it for late rows
+// Get reads one record. Errors: [ErrNotFound], [ErrNewerVersion], or Redis' own.
+func (s *Store) Get(ctx context.Context, id string) (Record, error) {
+	raw, _ := packID(id)
+	minutes, err := s.lookUp(ctx, raw)
+	if err != nil {
+		return Record{}, fmt.Errorf("read record: %w", err)
+	}
+	blocks, err := s.load(ctx, minutes)
+	if err != nil {
+		return Record{}, fmt.Errorf("read record: %w", err)
+	}
+	for i, k := range blocks {
+		if at := k.find(raw); at >= 0 {
+			r, err := unpack(k.rows[at].packed, raw, minutes[i])
+			if err != nil {
+				return Record{}, fmt.Errorf("read record: %w", err)
+			}
+			if r.ID == id {
+				return r, nil
+			}
+		}
+	}
+	return Record{}, ErrNotFound
 }
 
-type SyncerOptions struct {
-	Overlap, Late, OpenFor, FirstReach time.Duration
-	PageSize                           int
-	Logger                             *slog.Logger
-	Now                                func() time.Time
+// lookUp finds the minutes in which a record may be, the newest first; there is
+// more than one only when Flowroute moved it in time.
+func (s *Store) lookUp(ctx context.Context, raw rawID) ([]int64, error) {
+	last := minuteOf(s.now().Add(day)) / minutesPerWeek
+	first := minuteOf(s.now().Add(-s.retention)) / minutesPerWeek
+	pipe := s.rdb.Pipeline()
+	var cmds []*redis.StringCmd
+	for w := last; w >= first; w-- {
+		cmds = append(cmds, pipe.HGet(ctx, s.indexKey(w, raw), string(raw[:])))
+	}
+	if err := execute(ctx, pipe); err != nil {
+		return nil, err
+	}
+	var minutes []int64
+	for _, cmd := range cmds {
+		if m, err := cmd.Int64(); err == nil {
+			minutes = append(minutes, m)
+		}
+	}
+	return minutes, nil
 }
 
-type Syncer struct{}
-
-func NewSyncer(store *Store, api *flowroute.Client, led *ledger.Ledger, o SyncerOptions) (*Syncer, error) {
-	panic("todo")
+// load reads the blocks of minutes, in their order.
+func (s *Store) load(ctx context.Context, minutes []int64) ([]block, error) {
+	if len(minutes) == 0 {
+		return nil, nil
+	}
+	keys := make([]string, len(minutes))
+	for i, m := range minutes {
+		keys[i] = s.blockKey(m)
+	}
+	values, err := s.rdb.MGet(ctx, keys...).Result()
+	if err != nil {
+		return nil, err
+	}
+	blocks := make([]block, len(values))
+	for i, value := range values {
+		stored, _ := value.(string) // nil: there is none
+		if blocks[i], err = decodeBlock(s.squeezer, stored); err != nil {
+			return nil, fmt.Errorf("minute %s: %w", strconv.FormatInt(minutes[i], 10), err)
+		}
+	}
+	return blocks, nil
 }
-
-type SyncRequest struct{ Since time.Time }
-
-type Report struct {
-	Started     time.Time     `json:"started"`
-	From        time.Time     `json:"from"`
-	To          time.Time     `json:"to"`
-	Read        int           `json:"read"`
-	New         int           `json:"new"`
-	Changed     int           `json:"changed"`
-	Pages       int           `json:"pages"`
-	Requests    int           `json:"requests"`
-	JobsRefined int           `json:"jobs_refined"`
-	Duration    time.Duration `json:"duration_ns"`
-	Skipped     bool          `json:"skipped,omitempty"`
-	Warning     string        `json:"warning,omitempty"`
-}
-
-func (s *Syncer) Sync(ctx context.Context, r SyncRequest) (Report, error)    { panic("todo") }
-func (s *Syncer) Handle(ctx context.Context, job ledger.Job) ([]byte, error) { panic("todo") }

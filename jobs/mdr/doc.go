@@ -1,0 +1,48 @@
+// Package mdr keeps a copy of Flowroute's message detail records (MDRs) in Redis,
+// and keeps it in step.
+//
+// # The usual path
+//
+// [Syncer.Sync], started by cron, reads the account's records page by page and
+// stores them with [Store]. A record of a message of ours that reached its end
+// makes the job delivered or undelivered ([ledger.Ledger.Refine]). [Store.Get],
+// [Store.List] and [Store.Each] read the copy and never talk to Flowroute.
+//
+// # What is read when
+//
+// Time is cut into windows of 15 minutes. Flowroute's records become visible late
+// and change for hours, so a window is read more than once:
+//
+//   - at each sync while it lasts and until Overlap (5 m) after its end;
+//   - half an hour after its end, and Late (6 h) after it;
+//   - while it holds outbound messages without an end, whenever its age since the
+//     last reading doubled, and a last time OpenFor (72 h) after its end. Many
+//     carriers never send a receipt, so there must be a last time.
+//
+// Windows never read come first, oldest first, however long nothing ran; but the
+// newest window is never left alone for more than five minutes meanwhile.
+//
+// # Guarantees
+//
+//   - A window counts as read only when every page of it is stored. Whatever dies
+//     or fails in between, the next sync goes on with the windows that are not.
+//   - A row that was there from the beginning of a reading to its end is stored,
+//     also when rows arrive, when several have the same timestamp, and when the
+//     server gives smaller pages than asked for (see pages.go).
+//   - Storing is a merge: the same record twice, in any order, by any number of
+//     syncs at once, has the same result. What is older than what is stored is
+//     left out.
+//   - No reply and no script grows with the number of records; nothing is searched
+//     with KEYS or SCAN. What is over the retention lapses by itself.
+//
+// # Layout
+//
+// The records of one minute are one string, compressed (block.go): about 100 bytes
+// a record on a busy account. An index of packed hashes leads from an id to its
+// minute, a string of counters per day to the minutes that hold anything.
+//
+// # What it does not do
+//
+// It does not decide whether a message was accepted: the resolver reads Flowroute
+// itself, since a copy proves nothing.
+package mdr

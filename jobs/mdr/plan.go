@@ -1,0 +1,148 @@
+package mdr
+
+import "time"
+
+// window is a span of time that is read as a whole, by its number since 1970.
+type window int64
+
+const (
+	windowLength = 15 * time.Minute
+	// The second of the three readings that every window gets.
+	secondReading = 30 * time.Minute
+	// The newest window is not left alone for longer while older ones are read.
+	freshFor = 5 * time.Minute
+	// One reading takes at least one window and at most a day.
+	longestSpan = int(day / windowLength)
+)
+
+func windowOf(t time.Time) window {
+	s, length := t.Unix(), int64(windowLength/time.Second)
+	if s < 0 {
+		s -= length - 1
+	}
+	return window(s / length)
+}
+
+func (w window) start() time.Time {
+	return time.Unix(int64(w)*int64(windowLength/time.Second), 0).UTC()
+}
+func (w window) end() time.Time { return (w + 1).start() }
+
+// windowState is what is known of a window that was read wholly.
+type windowState struct {
+	read time.Time // when the last reading began
+	open bool      // it held outbound messages without an end
+}
+
+// rules say how often a window is read. See the package comment.
+type rules struct {
+	overlap, late, openFor time.Duration
+	retention              time.Duration
+}
+
+// span is a row of windows, both included.
+type span struct{ from, to window }
+
+func (s span) length() int { return int(s.to-s.from) + 1 }
+
+// due reports whether a window is to be read, in a sync that began at began. In
+// one sync that is true once, but for the newest window and for what time brings.
+func (r rules) due(w window, st windowState, known bool, now, began time.Time) bool {
+	if !known {
+		return true
+	}
+	end := w.end()
+	if st.read.Before(end.Add(r.overlap)) {
+		return st.read.Before(began) || now.Before(end) && now.Sub(st.read) >= freshFor
+	}
+	for _, stage := range []time.Duration{secondReading, r.late} {
+		if st.read.Before(end.Add(stage)) && !now.Before(end.Add(stage)) {
+			return true
+		}
+	}
+	if !st.open || !st.read.Before(end.Add(r.openFor)) {
+		return false
+	}
+	next := end.Add(2 * st.read.Sub(end))
+	if last := end.Add(r.openFor); next.After(last) {
+		next = last
+	}
+	return !now.Before(next)
+}
+
+// done reports whether a window need not be read again, ever.
+func (r rules) done(w window, st windowState) bool {
+	end := w.end()
+	return !st.read.Before(end.Add(max(secondReading, r.late))) && (!st.open || !st.read.Before(end.Add(r.openFor)))
+}
+
+// next is what to read now, at most longest windows; false: nothing is due. The
+// newest window comes first, but never twice in a row: else it would keep a slow
+// sync from everything else.
+func (r rules) next(c coverage, now, began time.Time, longest int, before span) (span, bool) {
+	due := func(w window) bool {
+		st, known := c.windows[w]
+		return r.due(w, st, known, now, began)
+	}
+	last, low := windowOf(now), r.low(c, now)
+	if before.to != last && due(last) {
+		s := span{last, last}
+		for s.from > low && s.length() < longest && due(s.from-1) {
+			s.from--
+		}
+		return s, true
+	}
+	for w := low; w < last; w++ {
+		if !due(w) {
+			continue
+		}
+		s := span{w, w}
+		for s.to+1 < last && s.length() < longest && due(s.to+1) {
+			s.to++
+		}
+		return s, true
+	}
+	return span{}, false
+}
+
+// low is the first window that is kept in step.
+func (r rules) low(c coverage, now time.Time) window {
+	return max(c.closed, windowOf(now.Add(-r.retention))+1)
+}
+
+// close moves the coverage's closed end over the windows that are done.
+func (r rules) close(c coverage, now time.Time) window {
+	w := r.low(c, now)
+	for {
+		st, known := c.windows[w]
+		if !known || !r.done(w, st) {
+			return w
+		}
+		w++
+	}
+}
+
+// through is the moment before which everything was read at least once.
+func (r rules) through(c coverage, now time.Time) time.Time {
+	return r.front(c, now, 0)
+}
+
+// complete is the moment before which everything was read when late rows had come.
+func (r rules) complete(c coverage, now time.Time) time.Time {
+	return r.front(c, now, max(secondReading, r.late))
+}
+
+func (r rules) front(c coverage, now time.Time, after time.Duration) time.Time {
+	for w := r.low(c, now); ; w++ {
+		st, known := c.windows[w]
+		if !known {
+			return w.start()
+		}
+		if end := w.end(); st.read.Before(end.Add(after)) {
+			if after == 0 {
+				return st.read
+			}
+			return w.start()
+		}
+	}
+}

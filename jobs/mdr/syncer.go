@@ -1,0 +1,268 @@
+package mdr
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/flowroute-worker/flowroute-worker/flowroute"
+	"github.com/flowroute-worker/flowroute-worker/jobs/internal/lease"
+	"github.com/flowroute-worker/flowroute-worker/jobs/ledger"
+)
+
+// SyncerOptions say how much is read again. The zero value is the documented
+// default.
+type SyncerOptions struct {
+	Overlap    time.Duration // a window is read at each sync until so long after its end. Defaults to 5 m.
+	Late       time.Duration // after so long no row comes late any more. Defaults to 6 h.
+	OpenFor    time.Duration // after so long a message without an end stays so. Defaults to 72 h.
+	FirstReach time.Duration // how far back the first sync goes. Defaults to 24 h.
+	PageSize   int           // rows asked for at once; a page is what is held in memory. Defaults to 1000.
+	RetryWait  time.Duration // before a page that failed is asked for again; doubles. Defaults to 1 s.
+	Lease      time.Duration // a sync that died keeps others out for so long. Defaults to 30 s.
+	Logger     *slog.Logger  // Defaults to none.
+}
+
+// Refiner learns how messages ended; [ledger.Ledger] is one.
+type Refiner interface {
+	Refine(ctx context.Context, receipts []ledger.Receipt) ([]ledger.Refined, error)
+}
+
+// Syncer keeps the copy in step. It is safe for concurrent use; of all processes
+// one syncs at a time.
+type Syncer struct {
+	store   *Store
+	api     *flowroute.Client
+	refiner Refiner
+	o       SyncerOptions
+	rules   rules
+	log     *slog.Logger
+}
+
+// NewSyncer makes a syncer. The client's gate is what keeps it within the
+// account's limit; it should be in the lane of syncs.
+func NewSyncer(store *Store, api *flowroute.Client, refiner Refiner, o SyncerOptions) (*Syncer, error) {
+	if store == nil || api == nil || refiner == nil {
+		return nil, errors.New("mdr: a syncer needs a store, a client and a ledger")
+	}
+	for _, d := range []struct {
+		value *time.Duration
+		std   time.Duration
+	}{
+		{&o.Overlap, 5 * time.Minute}, {&o.Late, 6 * time.Hour}, {&o.OpenFor, 72 * time.Hour},
+		{&o.FirstReach, 24 * time.Hour}, {&o.RetryWait, time.Second}, {&o.Lease, 30 * time.Second},
+	} {
+		if *d.value == 0 {
+			*d.value = d.std
+		}
+		if *d.value < 0 {
+			return nil, errors.New("mdr: options must not be negative")
+		}
+	}
+	if o.PageSize == 0 {
+		o.PageSize = 1000
+	}
+	if o.PageSize < 2 {
+		return nil, fmt.Errorf("mdr: page size %d: at least 2", o.PageSize)
+	}
+	s := &Syncer{store: store, api: api, refiner: refiner, o: o, log: o.Logger}
+	s.rules = rules{overlap: o.Overlap, late: o.Late, openFor: max(o.OpenFor, o.Late), retention: store.retention}
+	if s.log == nil {
+		s.log = slog.New(slog.DiscardHandler)
+	}
+	return s, nil
+}
+
+// SyncRequest asks for a sync.
+type SyncRequest struct {
+	// Since makes it read everything from then on, whatever was read before. Zero:
+	// what is due.
+	Since time.Time
+}
+
+// Report says what a sync did.
+type Report struct {
+	Started     time.Time     `json:"started"`
+	From        time.Time     `json:"from,omitzero"` // the windows read lie between From and To
+	To          time.Time     `json:"to,omitzero"`
+	Windows     int           `json:"windows"`
+	Read        int           `json:"read"` // rows
+	New         int           `json:"new"`
+	Changed     int           `json:"changed"`
+	Expired     int           `json:"expired,omitempty"` // older than the retention: not kept
+	Pages       int           `json:"pages"`
+	Requests    int           `json:"requests"` // pages, and failed tries to read one
+	JobsRefined int           `json:"jobs_refined"`
+	Duration    time.Duration `json:"duration_ns"`
+	Through     time.Time     `json:"through,omitzero"`  // [Coverage.Through] afterwards
+	Complete    time.Time     `json:"complete,omitzero"` // [Coverage.Complete] afterwards
+	Skipped     bool          `json:"skipped,omitempty"`
+	Warning     string        `json:"warning,omitempty"`
+}
+
+// Sync reads what is due. It may be stopped at any time: what was read wholly
+// counts, and the next sync goes on.
+//
+// When another sync is at work, one without Since does nothing and says so in its
+// report: the other one reads what is due, and the next tick is near. One with
+// Since waits for its turn.
+//
+// Errors: Flowroute's, Redis', [ErrListMoved], [ErrNewerVersion] or ctx's. The
+// report says what was done until then.
+func (s *Syncer) Sync(ctx context.Context, r SyncRequest) (Report, error) {
+	report := Report{Started: s.now()}
+	err := lease.Hold(ctx, s.store.rdb, s.store.key("lock"), lease.Options{TTL: s.o.Lease, Wait: !r.Since.IsZero()},
+		func(ctx context.Context) error { return s.sync(ctx, r, &report) })
+	if errors.Is(err, lease.ErrHeld) {
+		report.Skipped, report.Warning, err = true, "another sync is running", nil
+	}
+	report.Duration = s.now().Sub(report.Started)
+	if err != nil {
+		return report, fmt.Errorf("sync records: %w", err)
+	}
+	s.log.InfoContext(ctx, "records are in step", slog.Int("read", report.Read), slog.Int("new", report.New), slog.Int("changed", report.Changed),
+		slog.Int("requests", report.Requests), slog.Int("jobs_refined", report.JobsRefined), slog.Bool("skipped", report.Skipped),
+		slog.Int64("duration_ms", report.Duration.Milliseconds()))
+	return report, nil
+}
+
+// now is the clock, in the precision in which it is stored.
+func (s *Syncer) now() time.Time { return s.store.now().UTC().Truncate(time.Millisecond) }
+
+func (s *Syncer) sync(ctx context.Context, r SyncRequest, report *Report) error {
+	c, err := s.begin(ctx, r, report.Started)
+	if err != nil {
+		return err
+	}
+	before := span{from: -1, to: -1}
+	for longest := firstSpan; ; {
+		now := s.now()
+		next, ok := s.rules.next(c, now, report.Started, longest, before)
+		if !ok {
+			break
+		}
+		read, err := s.read(ctx, &c, next, now, report)
+		if err != nil {
+			return err
+		}
+		longest = adapt(longest, next, read)
+		before = next
+	}
+	now := s.now()
+	report.Through, report.Complete = s.rules.through(c, now), s.rules.complete(c, now)
+	report.Duration = now.Sub(report.Started)
+	return s.store.setLastSync(ctx, *report)
+}
+
+// begin reads how far the copy reaches, and makes it reach where this sync is to
+// begin.
+func (s *Syncer) begin(ctx context.Context, r SyncRequest, now time.Time) (coverage, error) {
+	c, err := s.store.coverage(ctx)
+	if err != nil || c.known && r.Since.IsZero() {
+		return c, err
+	}
+	since := r.Since
+	if since.IsZero() {
+		since = now.Add(-s.o.FirstReach)
+	}
+	since = maxTime(minTime(since, now), now.Add(-s.store.retention))
+	// A repeated command finds that it was done, and answers the same as one that
+	// was outrun; in both cases what Redis has now is what counts.
+	if err := s.store.reach(ctx, c, windowOf(since)); err != nil && !errors.Is(err, errOutrun) {
+		return c, err
+	}
+	return s.store.coverage(ctx)
+}
+
+const firstSpan = 4
+
+// adapt makes spans longer where there is little and shorter where there is much:
+// a span is what is read again when something fails.
+func adapt(longest int, read span, p pass) int {
+	switch {
+	case p.pages > 8:
+		return max(1, read.length()/2)
+	case p.pages == 1 && read.length() == longest:
+		return min(2*longest, longestSpan)
+	}
+	return longest
+}
+
+// read reads a span, stores it, and notes that it was read.
+func (s *Syncer) read(ctx context.Context, c *coverage, next span, now time.Time, report *Report) (pass, error) {
+	open := map[window]bool{}
+	keep := func(ctx context.Context, page []flowroute.MDR) error {
+		put, err := s.store.put(ctx, page, func(ctx context.Context, ended []*Record) error {
+			return s.settle(ctx, ended, report)
+		})
+		report.New, report.Changed, report.Expired = report.New+put.New, report.Changed+put.Changed, report.Expired+put.Expired
+		for _, m := range page {
+			if (Record{MDR: m}).Open() {
+				open[windowOf(m.Timestamp)] = true
+			}
+		}
+		return err
+	}
+	from := reader{api: s.api, pageSize: s.o.PageSize, retry: s.o.RetryWait, report: report, now: s.now}
+	// The last reading that a window gets must be a sure one; those before it are
+	// followed by another anyway.
+	exact := !now.Before(next.from.end().Add(s.rules.late))
+	p, err := from.read(ctx, next, exact, keep)
+	if err != nil {
+		return p, err
+	}
+	for w := next.from; w <= next.to; w++ {
+		c.windows[w] = windowState{read: p.began, open: open[w]}
+	}
+	if err := s.store.read(ctx, c, s.rules.late, next, s.rules.close(*c, now)); err != nil {
+		return p, err
+	}
+	report.Read, report.Windows = report.Read+p.rows, report.Windows+next.length()
+	if start := next.from.start(); report.From.IsZero() || start.Before(report.From) {
+		report.From = start
+	}
+	report.To = maxTime(report.To, minTime(next.to.end(), p.began))
+	return p, nil
+}
+
+const refineAtOnce = 250
+
+// settle tells the ledger how messages ended.
+func (s *Syncer) settle(ctx context.Context, ended []*Record, report *Report) error {
+	for ; len(ended) > 0; ended = ended[min(refineAtOnce, len(ended)):] {
+		part := ended[:min(refineAtOnce, len(ended))]
+		receipts := make([]ledger.Receipt, len(part))
+		for i, r := range part {
+			receipts[i] = ledger.Receipt{MDR: r.ID, Delivered: r.Delivery() == flowroute.DeliveryDelivered}
+		}
+		refined, err := s.refiner.Refine(ctx, receipts)
+		if err != nil {
+			return err
+		}
+		for i, answer := range refined {
+			// A job whose attempt is open takes no receipt yet; it is offered again
+			// when the record is read again.
+			part[i].Matched = answer.State == ledger.Delivered || answer.State == ledger.Undelivered
+			if answer.Changed {
+				report.JobsRefined++
+			}
+		}
+	}
+	return nil
+}
+
+func minTime(a, b time.Time) time.Time {
+	if b.Before(a) {
+		return b
+	}
+	return a
+}
+
+func maxTime(a, b time.Time) time.Time {
+	if b.After(a) {
+		return b
+	}
+	return a
+}
