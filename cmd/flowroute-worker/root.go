@@ -52,9 +52,9 @@ func newRoot(w world) *cobra.Command {
 		return &usageError{err: err, path: cmd.CommandPath()}
 	})
 	root.AddCommand(
-		newSimulate(w),
-		newSend(w), newStatus(w),
-		newVersion(w),
+		newSimulate(w), newRun(w),
+		newSend(w), newStatus(w), newCancel(w),
+		newLimits(w), newVersion(w),
 	)
 	return root
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"time"
 
 	"github.com/flowroute-worker/flowroute-worker/config"
 	"github.com/flowroute-worker/flowroute-worker/flowroute"
@@ -26,6 +27,9 @@ const (
 	redisOnly       need = false
 	withCredentials need = true // it talks to Flowroute
 )
+
+// minMDRRetention is what the store of records can do.
+const minMDRRetention = 24 * time.Hour
 
 // settings reads the environment. The error is a [*configError] with all that is
 // wrong with it.
@@ -71,6 +75,9 @@ func (w world) settings(ctx context.Context, needs need) (settings, error) {
 			}
 			refuse(rate.name, "cannot be kept: "+rule)
 		}
+	}
+	if cfg.MDRRetention < minMDRRetention {
+		refuse("MDR_RETENTION", "must be at least "+minMDRRetention.String())
 	}
 	s.limits.LookupsShareSMS = cfg.LookupsShareSMS
 	if needs == withCredentials {

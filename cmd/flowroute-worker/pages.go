@@ -1,0 +1,191 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/flowroute-worker/flowroute-worker/flowroute"
+	"github.com/flowroute-worker/flowroute-worker/jobs"
+	"github.com/flowroute-worker/flowroute-worker/jobs/console"
+	"github.com/flowroute-worker/flowroute-worker/jobs/httpapi"
+	"github.com/flowroute-worker/flowroute-worker/jobs/ledger"
+	"github.com/flowroute-worker/flowroute-worker/jobs/worker"
+	"github.com/flowroute-worker/flowroute-worker/scheduler"
+)
+
+// httpDrain bounds how long running requests are awaited at the end; with
+// SHUTDOWN_TIMEOUT after it, the whole stays below the grace of 80 s that
+// containers are given.
+const httpDrain = 5 * time.Second
+
+// httpServer puts the API and the console together.
+func (v *service) httpServer() (*httpapi.Server, error) {
+	pages := console.Options{
+		Ledger: v.jobs.Ledger(), Redis: v.redis.producer, Syncs: v.syncs, Alerts: v.alerts, Events: v.events.last,
+		Account: v.account, Version: readBuild().Version, Logger: v.log,
+	}
+	o := httpapi.Options{
+		Jobs: v.jobs, Redis: v.redis.producer, MetricsPublic: v.MetricsPublic, QueuesWrite: v.QueuesUIWrite,
+		Ready: v.ready, Registry: v.registry, Numbers: v.numbers, MDRs: v.records, DrainTimeout: httpDrain, Logger: v.log,
+	}
+	if v.limiter != nil {
+		pages.Limits = v.limitLines
+		o.Limits = func(ctx context.Context) (any, error) { return readLimits(ctx, v.limiter) }
+	}
+	for _, token := range v.APITokens {
+		o.Tokens = append(o.Tokens, httpapi.Token{Name: token.Name, Secret: token.Value.Reveal()})
+	}
+	overview, err := console.New(pages)
+	if err != nil {
+		return nil, err
+	}
+	o.Console = overview
+	return httpapi.New(o)
+}
+
+// limitLines are the limits as the overview shows them.
+func (v *service) limitLines(ctx context.Context) ([]console.Limit, error) {
+	status, err := v.limiter.Status(ctx)
+	lines := make([]console.Limit, len(status))
+	for i, s := range status {
+		lines[i] = console.Limit{
+			Name: s.Name, Rate: s.Effective.String() + "/s", Permits: s.Effective.N, Out: s.Out, Waiting: s.Waiting, Penalized: s.PenaltyUntil,
+		}
+		if s.Effective.Per != time.Second {
+			lines[i].Rate = fmt.Sprintf("%d in %v", s.Effective.N, s.Effective.Per)
+		}
+	}
+	return lines, err
+}
+
+// alerts are what a person should see first.
+func (v *service) alerts(ctx context.Context) ([]console.Alert, error) {
+	var list []console.Alert
+	breaker, err := v.jobs.Ledger().PeekBreaker(ctx, worker.BreakerName)
+	if err == nil && breaker.Open {
+		list = append(list, console.Alert{Title: "Sending has stopped", Detail: breaker.Reason, Since: breaker.Since, Severe: true})
+	}
+	if v.access != nil && !breaker.Open {
+		if refused, _ := v.access.last(); errors.Is(refused, flowroute.ErrUnauthorized) {
+			list = append(list, console.Alert{Title: "Flowroute refuses the credentials", Detail: "Check FR_ACCESS_KEY and FR_SECRET_KEY.", Severe: true})
+		}
+	}
+	if v.limiter == nil {
+		return list, err
+	}
+	limits, limitErr := v.limiter.Status(ctx)
+	for _, l := range limits {
+		if l.Effective != l.Configured {
+			list = append(list, console.Alert{
+				Title:  "Processes are told different limits",
+				Detail: fmt.Sprintf("%s: %s here, %s is the lowest and holds for all.", l.Name, l.Configured, l.Effective),
+			})
+		}
+	}
+	return list, errors.Join(err, limitErr)
+}
+
+// syncs are the scheduled jobs with what their last run found.
+func (v *service) syncs(ctx context.Context) ([]console.Sync, error) {
+	entries, err := v.scheduler.Status(ctx)
+	if err != nil {
+		return nil, err
+	}
+	next := func(t ledger.Type) time.Time {
+		i := slices.IndexFunc(entries, func(e scheduler.EntryStatus) bool { return e.Type == t })
+		if i < 0 {
+			return time.Time{}
+		}
+		return entries[i].Next
+	}
+	records, err := v.records.LastSync(ctx)
+	if err != nil {
+		return nil, err
+	}
+	numbers, err := v.numbers.LastSync(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return []console.Sync{
+		{
+			Name: "MDRs", Last: records.Started, OK: records.Warning == "", Next: next(ledger.SyncMDR),
+			Detail: detail(records.Warning, strconv.Itoa(records.New)+" new, "+strconv.Itoa(records.Changed)+" changed"),
+		},
+		{
+			Name: "Numbers", Last: numbers.Started, OK: numbers.Warning == "", Next: next(ledger.SyncNumbers),
+			Detail: detail(numbers.Warning, plural(numbers.Numbers, "number")+", "+plural(numbers.Routes, "route")),
+		},
+	}, nil
+}
+
+func detail(warning, text string) string {
+	if warning != "" {
+		return warning
+	}
+	return text
+}
+
+// recentEvents follows the changes of states and remembers the last ones, so that
+// a page costs Redis nothing.
+type recentEvents struct {
+	client *jobs.Client
+	log    *slog.Logger
+
+	mu   sync.Mutex
+	list []ledger.Event // oldest first
+}
+
+const keptEvents = 50
+
+func newRecentEvents(client *jobs.Client, log *slog.Logger) *recentEvents {
+	return &recentEvents{client: client, log: log}
+}
+
+// run follows the stream until ctx ends, from a little before the start on.
+func (r *recentEvents) run(ctx context.Context) error {
+	after := strconv.FormatInt(time.Now().Add(-time.Minute).UnixMilli(), 10) + "-0"
+	for ctx.Err() == nil {
+		for event, err := range r.client.Events(ctx, after) {
+			if err != nil {
+				r.log.DebugContext(ctx, "events not read", "err", err)
+				break
+			}
+			after = event.ID
+			r.mu.Lock()
+			if len(r.list) >= keptEvents {
+				r.list = slices.Delete(r.list, 0, len(r.list)-keptEvents+1)
+			}
+			r.list = append(r.list, event)
+			r.mu.Unlock()
+		}
+		pause(ctx, time.Second)
+	}
+	return nil
+}
+
+// last returns the n latest events, the newest first.
+func (r *recentEvents) last(_ context.Context, n int) ([]ledger.Event, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	latest := slices.Clone(r.list[max(0, len(r.list)-n):])
+	slices.Reverse(latest)
+	return latest, nil
+}
+
+// pause waits for d; false when ctx ended first.
+func pause(ctx context.Context, d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return false
+	case <-timer.C:
+		return true
+	}
+}

@@ -1,0 +1,205 @@
+package main
+
+import (
+	"context"
+	"log/slog"
+	"net"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/redis/go-redis/v9"
+
+	"github.com/flowroute-worker/flowroute-worker/flowroute"
+	"github.com/flowroute-worker/flowroute-worker/jobs"
+	"github.com/flowroute-worker/flowroute-worker/jobs/inventory"
+	"github.com/flowroute-worker/flowroute-worker/jobs/ledger"
+	"github.com/flowroute-worker/flowroute-worker/jobs/mdr"
+	"github.com/flowroute-worker/flowroute-worker/jobs/worker"
+	"github.com/flowroute-worker/flowroute-worker/ratelimit"
+	"github.com/flowroute-worker/flowroute-worker/scheduler"
+)
+
+// redisClients are the two kinds of client that a service needs.
+type redisClients struct {
+	producer redis.UniversalClient // keeps to deadlines
+	worker   redis.UniversalClient // carries through what has happened already
+}
+
+func openRedis(s settings) redisClients {
+	return redisClients{producer: s.target.Producer(), worker: s.target.Worker()}
+}
+
+func (r redisClients) close() {
+	_ = r.worker.Close()
+	_ = r.producer.Close()
+}
+
+// serviceOptions are what the environment does not say.
+type serviceOptions struct {
+	roles    roles
+	listener net.Listener // with the role http
+
+	// The rest is for the demo, which has its Redis to itself and little time.
+	fresh       bool              // nobody else can hold a permit
+	writeWindow time.Duration     // of a permit; 0: the limiter's default
+	poll        time.Duration     // of idle queues; 0: the worker's default
+	entries     []scheduler.Entry // nil: as the environment says
+	firstReach  time.Duration     // of the first sync of records; 0: its default
+}
+
+// service is everything that run runs.
+type service struct {
+	settings
+	o       serviceOptions
+	log     *slog.Logger
+	redis   redisClients
+	account string // empty: not known, without credentials and without jobs
+
+	api       *flowroute.Client // nil without credentials
+	limiter   *ratelimit.Limiter
+	jobs      *jobs.Client // on the producer's client
+	records   *mdr.Store
+	numbers   *inventory.Store
+	scheduler *scheduler.Scheduler
+	registry  *prometheus.Registry
+	metrics   *worker.Metrics
+	access    *credentialCheck
+	events    *recentEvents
+}
+
+// newService wires a service; nothing runs yet.
+func newService(ctx context.Context, s settings, r redisClients, log *slog.Logger, o serviceOptions) (*service, error) {
+	v := &service{settings: s, o: o, log: log, redis: r, registry: prometheus.NewRegistry()}
+	v.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	v.metrics = worker.NewMetrics(v.registry)
+	options := s.jobOptions()
+	options.Logger = log
+	var err error
+	if v.jobs, err = jobs.NewClient(r.producer, options); err != nil {
+		return nil, err
+	}
+	if v.records, err = mdr.New(r.producer, mdr.Options{Retention: s.MDRRetention}); err != nil {
+		return nil, err
+	}
+	if v.numbers, err = inventory.New(r.producer, inventory.Options{}); err != nil {
+		return nil, err
+	}
+	if err := v.connect(ctx); err != nil {
+		return nil, err
+	}
+	if o.entries == nil {
+		o.entries = s.entries()
+	}
+	v.scheduler, err = scheduler.New(v.jobs, scheduler.Options{Entries: o.entries, LastRuns: scheduler.NewLastRuns(r.producer, ""), Logger: log})
+	if err != nil {
+		return nil, err
+	}
+	v.events = newRecentEvents(v.jobs, log)
+	return v, nil
+}
+
+// entries are the syncs that the environment asks for. The names are part of the
+// jobs' keys and never change.
+func (s settings) entries() []scheduler.Entry {
+	return []scheduler.Entry{
+		{Name: "sync-mdr", Type: ledger.SyncMDR, Spec: string(s.MDRSyncCron)},
+		{Name: "sync-numbers", Type: ledger.SyncNumbers, Spec: string(s.NumbersSyncCron)},
+	}
+}
+
+// connect makes client and limiter and claims the ledger for the account. Without
+// credentials the account is the one whose jobs are there.
+func (v *service) connect(ctx context.Context) error {
+	v.account = v.AccountAlias
+	if v.hasCredentials() {
+		api, err := v.client(flowroute.Options{Observe: v.metrics.Observe, Logger: v.log})
+		if err != nil {
+			return err
+		}
+		v.api, v.account = api, v.settings.account(api)
+	}
+	var err error
+	if v.account == "" {
+		v.account, err = v.jobs.Ledger().Owner(ctx)
+	} else {
+		err = ownLedger(ctx, v.jobs, v.account)
+	}
+	if err != nil || v.account == "" {
+		return err
+	}
+	v.limiter, err = ratelimit.New(v.redis.producer, ratelimit.Options{
+		Account: v.account, Limits: v.limits, Timeout: v.Timeout, Logger: v.log,
+		FreshStart: v.o.fresh, WriteWindow: v.o.writeWindow,
+	})
+	if err != nil || v.api == nil {
+		return err
+	}
+	v.api = v.api.WithGate(worker.Gate(v.limiter, ratelimit.LaneNormal))
+	v.access = newCredentialCheck(v.api, v.log)
+	return nil
+}
+
+// close frees what is not a part.
+func (v *service) close() {
+	if v.api != nil {
+		v.api.Close()
+	}
+}
+
+// run runs the roles until ctx ends: what takes jobs in ends first, then the
+// worker, and the limiter last, when every request is over.
+func (v *service) run(ctx context.Context) error {
+	var intake, work, limits []part
+	if v.o.roles.http {
+		server, err := v.httpServer()
+		if err != nil {
+			return err
+		}
+		intake = append(intake,
+			part{"http", func(ctx context.Context) error { return server.Serve(ctx, v.o.listener) }},
+			part{"events", v.events.run})
+		if v.access != nil {
+			intake = append(intake, part{"credentials", v.access.run})
+		}
+	}
+	if v.o.roles.scheduler {
+		intake = append(intake, part{"scheduler", v.scheduler.Run})
+	}
+	if v.o.roles.worker {
+		w, err := v.newWorker()
+		if err != nil {
+			return err
+		}
+		work = append(work, part{"worker", w.Run})
+	}
+	if v.limiter != nil && v.api != nil {
+		limits = append(limits, part{"limiter", v.limiter.Run})
+	}
+	v.log.InfoContext(ctx, "running", "account", v.account, "roles", v.o.roles.String())
+	return stages{intake, work, limits}.run(ctx, v.log)
+}
+
+func (v *service) newWorker() (*worker.Worker, error) {
+	options := v.jobOptions()
+	options.Logger = v.log
+	client, err := jobs.NewClient(v.redis.worker, options)
+	if err != nil {
+		return nil, err
+	}
+	api := v.api.WithGate(worker.Gate(v.limiter, ratelimit.LaneSync))
+	records, err := mdr.NewSyncer(v.records, api, v.jobs.Ledger(), mdr.SyncerOptions{Logger: v.log, FirstReach: v.o.firstReach})
+	if err != nil {
+		return nil, err
+	}
+	numbers, err := inventory.NewSyncer(v.numbers, api, inventory.SyncerOptions{Logger: v.log})
+	if err != nil {
+		return nil, err
+	}
+	return worker.New(worker.Options{
+		Redis: v.redis.worker, Jobs: client, API: v.api, Limiter: v.limiter, Account: v.account,
+		Syncs: map[ledger.Type]worker.Syncer{ledger.SyncMDR: records, ledger.SyncNumbers: numbers}, Numbers: v.numbers,
+		Timeout: v.Timeout, Settle: v.AmbiguousSettle, GiveUp: v.AmbiguousMax, Concurrency: v.WorkerConcurrency,
+		Rates: v.limits, ShutdownTimeout: v.ShutdownTimeout, Poll: v.o.poll, Metrics: v.metrics, Logger: v.log,
+	})
+}
