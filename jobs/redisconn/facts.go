@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"strconv"
 	"strings"
 	"time"
@@ -168,9 +169,7 @@ func (f *Facts) readConfig(ctx context.Context, node redis.Cmdable) error {
 		if err != nil {
 			return err
 		}
-		for key, value := range part {
-			config[key] = value
-		}
+		maps.Copy(config, part)
 	}
 	f.AppendFsync = config["appendfsync"]
 	f.RDB = config["save"] != ""

@@ -124,8 +124,8 @@ func TestPortInUse(t *testing.T) {
 			_ = srv.Close()
 			t.Fatal("got no error")
 		}
-		if want := "ddress already in use"; !strings.Contains(err.Error(), want) {
-			t.Errorf("got %v, want the reason", err)
+		if said := err.Error(); !strings.Contains(said, "ddress already in use") {
+			t.Errorf("got %q, want the reason", said)
 		}
 	})
 }

@@ -41,6 +41,8 @@ var shared = sync.OnceValues(func() (source, error) {
 // unused, so that a test that forgets its own finds nothing.
 const databases = 64
 
+var errDirty = errors.New("it should be empty: did a test write after its end?")
+
 // ownServer is a server that only this test binary knows.
 type ownServer struct {
 	server *redisembed.Server
@@ -90,7 +92,7 @@ func (s *ownServer) claim(ctx context.Context) (claimed, error) {
 	err := withClient(c.url, func(rdb redis.UniversalClient) error {
 		size, err := rdb.DBSize(ctx).Result()
 		if err == nil && size != 0 {
-			err = fmt.Errorf("database %d should be empty and has %d keys: did a test write after its end?", db, size)
+			err = fmt.Errorf("database %d has %d keys: %w", db, size, errDirty)
 		}
 		return err
 	})
@@ -104,13 +106,15 @@ type givenServer struct {
 	base url.URL
 }
 
+var errRedisURL = errors.New("REDIS_URL: tests need the form redis://user:password@host:6379")
+
 func newGivenServer(rawURL string) (*givenServer, error) {
 	if _, err := redisconn.Parse(rawURL); err != nil {
-		return nil, fmt.Errorf("REDIS_URL: %w", err)
+		return nil, fmt.Errorf("%w: %w", errRedisURL, err)
 	}
 	base, err := url.Parse(rawURL)
 	if err != nil || (base.Scheme != "redis" && base.Scheme != "rediss") || base.RawQuery != "" {
-		return nil, errors.New("REDIS_URL: tests need the form redis://user:password@host:6379")
+		return nil, errRedisURL
 	}
 	return &givenServer{base: *base}, nil
 }
