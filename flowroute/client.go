@@ -1,4 +1,3 @@
-// Package flowroute is the typed HTTP client of Flowroute.
 package flowroute
 
 import (
@@ -143,6 +142,9 @@ func (c *Client) Account() string { return c.account }
 // Close closes idle connections. Requests under way go on; the client, and those
 // made from it with [Client.WithGate], may still be used.
 func (c *Client) Close() { c.wire.CloseIdleConnections() }
+
+// Format prints the account, whatever the verb: the client holds credentials.
+func (c *Client) Format(f fmt.State, _ rune) { fmt.Fprintf(f, "flowroute.Client(%s)", c.account) }
 
 // parseBase checks a base URL and brings it into one form. Its errors do not
 // quote the input, which may hold a password.

@@ -63,8 +63,9 @@ func (c *Client) read(ctx context.Context, q call, out any) error {
 	if err != nil {
 		return fmt.Errorf("%s: %w", q.op, err)
 	}
-	f := &flight{pass: ticket{Pass: pass}}
+	f := new(flight)
 	defer f.settle()
+	f.admit(pass)
 
 	report := c.watch(ctx, q)
 	status, err := c.readOnce(ctx, q, f, out)
@@ -100,8 +101,12 @@ func (c *Client) readOnce(ctx context.Context, q call, f *flight, out any) (stat
 // write makes a request that changes something. Every error is a [*WriteError],
 // and w.Pass gets its end even when the request is never formed.
 func (c *Client) write(ctx context.Context, w Write, q call) (reply, error) {
-	f := &flight{pass: ticket{Pass: w.Pass}, deadline: w.Deadline}
-	defer f.settle()
+	f := new(flight)
+	defer f.settle() // whatever happens from here, a Pass gets its end
+	f.deadlines[0] = w.Deadline
+	if w.Pass != nil {
+		f.admit(w.Pass)
+	}
 
 	if q.invalid != nil {
 		return reply{}, notSent(q.op, fmt.Errorf("%w: %w", ErrInvalid, q.invalid))
@@ -115,7 +120,7 @@ func (c *Client) write(ctx context.Context, w Write, q call) (reply, error) {
 		if err != nil {
 			return reply{}, notSent(q.op, err)
 		}
-		f.pass.Pass = pass
+		f.admit(pass)
 	}
 	report := c.watch(ctx, q)
 	answer, failure := c.writeOnce(ctx, w, q, f, payload)

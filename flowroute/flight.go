@@ -27,8 +27,8 @@ var (
 // either was still open, then nothing complete has left and nothing ever will,
 // whatever net/http's goroutines still do.
 type flight struct {
-	pass     ticket
-	deadline time.Time
+	pass      ticket
+	deadlines [2]time.Time // the caller's and the Pass's; either may be zero
 
 	body latch
 	wire latch
@@ -71,6 +71,12 @@ func (l *latch) settle(to uint32) bool {
 	return l.state.CompareAndSwap(latchOpen, to) || l.state.Load() == to
 }
 
+// admit gives the flight its permission.
+func (f *flight) admit(p Pass) {
+	f.pass.Pass = p
+	f.deadlines[1] = p.Deadline()
+}
+
 // leave asks to take the step that l guards. The deadline counts only for the
 // step that has not been taken yet.
 func (f *flight) leave(l *latch) error {
@@ -89,7 +95,7 @@ func (f *flight) leave(l *latch) error {
 }
 
 func (f *flight) expired(now time.Time) bool {
-	return after(now, f.deadline) || after(now, f.pass.Deadline())
+	return after(now, f.deadlines[0]) || after(now, f.deadlines[1])
 }
 
 // after reports whether deadline is behind us on either clock: the monotonic one
@@ -134,9 +140,8 @@ func (f *flight) settle() {
 // ticket makes sure that a Pass hears of its request in the promised order:
 // Written at most once, then one end, then nothing.
 type ticket struct {
-	Pass
-
 	mu             sync.Mutex
+	Pass           Pass // nil before there is one
 	written, ended bool
 }
 

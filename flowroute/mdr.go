@@ -67,7 +67,7 @@ func (c *Client) MDR(ctx context.Context, id string) (MDR, error) {
 	if err != nil {
 		return MDR{}, err
 	}
-	return doc.Data.mdr(doc.Included), nil
+	return readMDR(doc.Data, doc.Included), nil
 }
 
 // checkMDRID keeps what is no id out of the path.
@@ -142,9 +142,9 @@ func (c *Client) MDRPage(ctx context.Context, q MDRQuery) (Page[MDR], error) {
 	if err != nil {
 		return Page[MDR]{}, err
 	}
-	page := Page[MDR]{Items: make([]MDR, len(doc.Data)), More: doc.more()}
+	page := Page[MDR]{Items: make([]MDR, len(doc.Data)), More: doc.more(), noLinks: doc.Links == nil}
 	for i, row := range doc.Data {
-		page.Items[i] = row.mdr(doc.Included)
+		page.Items[i] = readMDR(row, doc.Included)
 	}
 	return page, nil
 }
@@ -186,8 +186,8 @@ func (r receipt) public() DeliveryReceipt {
 	return d
 }
 
-func (r resource[A]) mdr(extras []included) MDR {
-	a := any(r.Attributes).(mdrAttributes)
+func readMDR(r resource[mdrAttributes], extras []included) MDR {
+	a := r.Attributes
 	m := MDR{
 		ID:                string(r.ID),
 		Direction:         Direction(a.Direction),
@@ -203,8 +203,8 @@ func (r resource[A]) mdr(extras []included) MDR {
 		PriceDetails:      a.PriceDetails.public(),
 		Timestamp:         a.Timestamp.Time,
 	}
-	for _, r := range a.DeliveryReceipts {
-		m.Receipts = append(m.Receipts, r.public())
+	for _, dlr := range a.DeliveryReceipts {
+		m.Receipts = append(m.Receipts, dlr.public())
 	}
 	for _, ref := range r.Relationships.Media.Data {
 		m.Media = append(m.Media, readMedia(ref, extras))

@@ -1,19 +1,23 @@
 package flowroute
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"iter"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 )
 
 // Page is one page of a list.
 type Page[T any] struct {
 	Items []T
-	More  bool // the server says, or cannot rule out, that rows follow
+	More  bool // rows follow, or the response leaves it open
+
+	noLinks bool // More is a guess
 }
 
 // ErrListMoved ends a listing whose rows moved so much while it was read that
@@ -83,21 +87,20 @@ func list[A, T any](ctx context.Context, c *Client, l listing[A, T]) iter.Seq2[T
 }
 
 // MDRs yields the messages of a window, newest first as far as Flowroute keeps
-// to that. It reads page by page, each page beginning with the last known row of
-// the one before: so rows that arrive while it reads push nothing out of sight.
-// When that row is not where it must be, the list has changed otherwise, and
-// reading starts again from q.Offset; the fourth time it ends with
-// [ErrListMoved]. A row may therefore come more than once, but none that was there
-// from beginning to end is missed.
+// to that. It reads page by page, and each page begins with the last row of the
+// one before: so rows that arrive meanwhile push nothing out of sight. When that
+// row is not there, the list has changed otherwise, and reading starts again from
+// q.Offset; the fourth time it ends with [ErrListMoved]. So a row may come more
+// than once, but none that was there from beginning to end is missed.
 func (c *Client) MDRs(ctx context.Context, q MDRQuery) iter.Seq2[MDR, error] {
 	return func(yield func(MDR, error) bool) {
 		for range 1 + maxRestarts {
-			moved, err := c.mdrPass(ctx, q, yield)
+			done, err := c.mdrPass(ctx, q, yield)
 			if err != nil {
 				yield(MDR{}, err)
 				return
 			}
-			if !moved {
+			if done {
 				return
 			}
 		}
@@ -105,55 +108,46 @@ func (c *Client) MDRs(ctx context.Context, q MDRQuery) iter.Seq2[MDR, error] {
 	}
 }
 
-// mdrPass reads the window once. It reports moved when the overlap was lost, and
-// false when it came to the end or the caller has seen enough.
-func (c *Client) mdrPass(ctx context.Context, q MDRQuery, yield func(MDR, error) bool) (moved bool, err error) {
+// mdrPass reads the window once. It is done at the end of the window and when the
+// caller has seen enough, and not when the overlap of two pages was lost.
+func (c *Client) mdrPass(ctx context.Context, q MDRQuery, yield func(MDR, error) bool) (done bool, err error) {
+	q.Limit = cmp.Or(q.Limit, defaultMDRLimit)
 	page, err := c.MDRPage(ctx, q)
 	if err != nil {
 		return false, err
 	}
-	if q.Limit == 0 {
-		q.Limit = defaultMDRLimit
-	}
-	q.Limit++ // room for the known row
-	fresh := page.Items
-	seen := map[string]bool{} // ids of the page before
+	q.Limit++ // later pages have room for the row we know
+	seen := map[string]bool{}
 	for {
-		for _, m := range fresh {
-			if !seen[m.ID] && !yield(m, nil) {
-				return false, nil
+		fresh := 0
+		for _, m := range page.Items {
+			if seen[m.ID] {
+				continue
+			}
+			fresh++
+			if !yield(m, nil) {
+				return true, nil
 			}
 		}
-		if !page.More {
-			return false, nil
+		if !page.More || fresh == 0 && page.noLinks {
+			return true, nil
 		}
-		q.Offset += len(page.Items) - 1
-		known := page.Items[len(page.Items)-1].ID
+		if fresh == 0 {
+			return false, nil // more is promised, but nothing new comes
+		}
 		clear(seen)
 		for _, m := range page.Items {
 			seen[m.ID] = true
 		}
+		last := page.Items[len(page.Items)-1].ID
+		q.Offset += len(page.Items) - 1
 		if page, err = c.MDRPage(ctx, q); err != nil {
 			return false, err
 		}
-		at := indexMDR(page.Items, known)
-		if at < 0 {
-			return true, nil
-		}
-		fresh = page.Items
-		if page.More && at == len(page.Items)-1 && at == 0 {
-			return false, fmt.Errorf("list MDRs: the server gives one row at a time: %w", errors.ErrUnsupported)
+		if !slices.ContainsFunc(page.Items, func(m MDR) bool { return m.ID == last }) {
+			return false, nil
 		}
 	}
-}
-
-func indexMDR(items []MDR, id string) int {
-	for i, m := range items {
-		if m.ID == id {
-			return i
-		}
-	}
-	return -1
 }
 
 func checkWindow(limit, offset int) error {
