@@ -5,6 +5,7 @@ import (
 	"html/template"
 	"io"
 	"net/http"
+	"strings"
 	"sync"
 )
 
@@ -19,8 +20,8 @@ var templates embed.FS
 func Assets() http.Handler {
 	files := http.FileServerFS(assets)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.URL.Path == "/assets/" {
-			http.NotFound(w, r) // no listing
+		if r.URL.Path == "/assets" || strings.HasSuffix(r.URL.Path, "/") {
+			http.NotFound(w, r) // no listings
 			return
 		}
 		w.Header().Set("Cache-Control", "public, max-age=300")

@@ -26,7 +26,7 @@ type overview struct {
 	Queues  []queueView
 	Syncs   []syncView
 	Events  []eventView
-	Has     struct{ Limits, Queues, Syncs, Events bool }
+	Has     struct{ Limits, Syncs, Events bool }
 	Missing []string // what could not be read
 }
 
@@ -35,6 +35,7 @@ func (c *Console) gather(ctx context.Context, now time.Time) overview {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	o := overview{Now: now}
+	o.Has.Limits, o.Has.Syncs, o.Has.Events = c.o.Limits != nil, c.o.Syncs != nil, c.o.Events != nil
 	var counts map[ledger.Type]map[ledger.State]int64
 	var mu sync.Mutex
 	var parts sync.WaitGroup
@@ -52,7 +53,6 @@ func (c *Console) gather(ctx context.Context, now time.Time) overview {
 		c.log.WarnContext(ctx, "redis does not answer", slog.Any("err", err))
 		o.Alerts = []alertView{{Title: "Redis does not answer", Severe: true,
 			Detail: "Nothing can be taken in or sent until it does. Everything goes on by itself afterwards."}}
-		o.Tiles, o.Jobs = nil, jobTable{}
 		return o
 	}
 	read("jobs", func() (err error) { counts, err = c.o.Ledger.Counts(ctx); return err })
@@ -84,7 +84,6 @@ func (c *Console) gather(ctx context.Context, now time.Time) overview {
 	parts.Wait()
 	slices.Sort(o.Missing)
 	o.Tiles, o.Jobs = viewTiles(counts), viewJobs(counts)
-	o.Has.Limits, o.Has.Syncs, o.Has.Events = c.o.Limits != nil, c.o.Syncs != nil, c.o.Events != nil
 	return o
 }
 

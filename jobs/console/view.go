@@ -150,14 +150,18 @@ func viewSyncs(syncs []Sync, now time.Time) []syncView {
 }
 
 type alertView struct {
-	Title, Detail, Ago string
-	Severe             bool
+	Title, Detail string
+	For           string // how long it has been so
+	Severe        bool
 }
 
 func viewAlerts(alerts []Alert, now time.Time) []alertView {
 	views := make([]alertView, len(alerts))
 	for i, a := range alerts {
-		views[i] = alertView{Title: a.Title, Detail: a.Detail, Ago: ago(a.Since, now), Severe: a.Severe}
+		views[i] = alertView{Title: a.Title, Detail: a.Detail, Severe: a.Severe}
+		if !a.Since.IsZero() {
+			views[i].For = span(max(0, now.Sub(a.Since)))
+		}
 	}
 	return views
 }

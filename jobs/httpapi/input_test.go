@@ -18,7 +18,9 @@ func TestBadInput(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	const message, json = "/v1/messages", "application/json"
-	with := func(field string) string { return `{"from":"+12065550100","to":"+12065550123","body":"x",` + field + `}` }
+	with := func(field string) string {
+		return `{"from":"+12065550100","to":"+12065550123","body":"x",` + field + `}`
+	}
 	tests := []struct {
 		name, path, contentType, body string
 		status                        int

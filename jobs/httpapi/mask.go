@@ -28,8 +28,7 @@ func formatPayload(taskType string, payload []byte) string {
 		return showJSON(struct {
 			Job        ledger.ID `json:"job"`
 			Generation int       `json:"generation"`
-			See        string    `json:"see"`
-		}{id, task.Generation, "/v1/jobs/" + id.String()})
+		}{id, task.Generation})
 	}
 	return showJSON(struct {
 		From   string `json:"from,omitempty"`

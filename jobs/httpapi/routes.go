@@ -49,7 +49,10 @@ func (s *Server) addRoutes() {
 	s.addRoute("POST /login", route{serve: s.postLogin, open: true})
 	s.addRoute("POST /logout", route{serve: s.postLogout, open: true})
 	s.addRoute("GET /assets/", route{serve: plain(console.Assets()), open: true, quiet: true})
+	s.addRoute("GET /favicon.ico", route{serve: plain(http.RedirectHandler("/assets/icon.svg", http.StatusFound)), open: true, quiet: true})
 	s.addRoute("/queues/", route{serve: s.queues.serve, quiet: true})
+	// Browsers ask for it without the cookie; it names icons.
+	s.addRoute("GET /queues/manifest.json", route{serve: s.queues.serve, open: true, quiet: true})
 	if s.o.Console != nil {
 		s.addRoute("GET /{$}", route{serve: plain(s.o.Console)})
 		s.addRoute("GET /console/", route{serve: plain(s.o.Console), quiet: true})

@@ -123,13 +123,15 @@ func TestOptionsAreChecked(t *testing.T) {
 	b := setup(t)
 	good := func() httpapi.Options { return httpapi.Options{Jobs: b.jobs, Redis: b.rdb} }
 	for name, change := range map[string]func(*httpapi.Options){
-		"no jobs":           func(o *httpapi.Options) { o.Jobs = nil },
-		"no redis":          func(o *httpapi.Options) { o.Redis = nil },
-		"negative bound":    func(o *httpapi.Options) { o.MaxBody = -1 },
-		"token, no name":    func(o *httpapi.Options) { o.Tokens = []httpapi.Token{{Secret: "x"}} },
-		"token, no secret":  func(o *httpapi.Options) { o.Tokens = []httpapi.Token{{Name: "x"}} },
-		"token with colon":  func(o *httpapi.Options) { o.Tokens = []httpapi.Token{{Name: "a:b", Secret: "x"}} },
-		"two of a name":     func(o *httpapi.Options) { o.Tokens = []httpapi.Token{{Name: "a", Secret: "x"}, {Name: "a", Secret: "y"}} },
+		"no jobs":          func(o *httpapi.Options) { o.Jobs = nil },
+		"no redis":         func(o *httpapi.Options) { o.Redis = nil },
+		"negative bound":   func(o *httpapi.Options) { o.MaxBody = -1 },
+		"token, no name":   func(o *httpapi.Options) { o.Tokens = []httpapi.Token{{Secret: "x"}} },
+		"token, no secret": func(o *httpapi.Options) { o.Tokens = []httpapi.Token{{Name: "x"}} },
+		"token with colon": func(o *httpapi.Options) { o.Tokens = []httpapi.Token{{Name: "a:b", Secret: "x"}} },
+		"two of a name": func(o *httpapi.Options) {
+			o.Tokens = []httpapi.Token{{Name: "a", Secret: "x"}, {Name: "a", Secret: "y"}}
+		},
 		"negative patience": func(o *httpapi.Options) { o.DrainTimeout = -1 },
 	} {
 		o := good()
