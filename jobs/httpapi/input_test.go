@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -97,18 +98,18 @@ func TestAllProblemsAtOnceAndNoSecrets(t *testing.T) {
 	}
 }
 
-// endless is a body of n bytes that is never whole JSON.
-type endless struct{ left int64 }
+// endless is a body of that many bytes which is never whole JSON.
+type endless struct{ left atomic.Int64 }
 
 func (e *endless) Read(b []byte) (int, error) {
-	if e.left <= 0 {
+	n := min(int64(len(b)), e.left.Load())
+	if n == 0 {
 		return 0, io.EOF
 	}
-	n := min(int64(len(b)), e.left)
 	for i := range b[:n] {
 		b[i] = ' '
 	}
-	e.left -= n
+	e.left.Add(-n)
 	return int(n), nil
 }
 
@@ -117,7 +118,8 @@ func TestHugeBodyIsCutAtTheBound(t *testing.T) {
 	b := setup(t)
 	const size = 100 << 20
 	for name, length := range map[string]int64{"length known": size, "chunked": -1} {
-		body := &endless{left: size}
+		body := &endless{}
+		body.left.Store(size)
 		r := b.request("POST", "/v1/messages", "x")
 		r.Body, r.ContentLength = io.NopCloser(body), length
 		response, err := http.DefaultTransport.RoundTrip(r)
@@ -128,7 +130,7 @@ func TestHugeBodyIsCutAtTheBound(t *testing.T) {
 			t.Errorf("%s: got status %d, want 413", name, response.StatusCode)
 		}
 		// What the sockets' buffers hold may have left, no more.
-		if sent := size - body.left; sent > 20<<20 {
+		if sent := size - body.left.Load(); sent > 20<<20 {
 			t.Errorf("%s: %d bytes were taken", name, sent)
 		}
 		_ = response.Body.Close()
