@@ -48,15 +48,23 @@ func (f *flag) UnmarshalJSON(b []byte) error {
 type integer int64
 
 func (i *integer) UnmarshalJSON(b []byte) error {
-	n, err := scaled(looseText(b), 1)
+	s := looseText(b)
+	if s == "" {
+		return nil
+	}
+	n, err := scaled(s, 1)
 	*i = integer(n)
 	return err
 }
 
-// dollars is an amount of dollars as a JSON number or string.
+// dollars is an amount of dollars as a JSON number or string. An empty string is
+// an error: it must not pass for a price of nothing.
 type dollars Money
 
 func (d *dollars) UnmarshalJSON(b []byte) error {
+	if string(b) == "null" {
+		return nil
+	}
 	n, err := scaled(looseText(b), nanosPerDollar)
 	*d = dollars(n)
 	return err
@@ -84,11 +92,8 @@ func (m *moment) UnmarshalJSON(b []byte) error {
 }
 
 // scaled returns the decimal s times scale, exactly for all that has no more
-// digits than scale allows, else rounded. The empty text is 0.
+// digits than scale allows, else rounded.
 func scaled(s string, scale int64) (int64, error) {
-	if s == "" {
-		return 0, nil
-	}
 	// 128 bits hold each product that fits an int64 with 64 bits to spare, which
 	// rounding to the nearest integer brings back to the exact value.
 	f, _, err := big.ParseFloat(s, 10, 128, big.ToNearestEven)

@@ -36,7 +36,7 @@ const (
 	reasonPlus      = "has a + that is not at its beginning"
 	reasonBrackets  = "has brackets that do not match"
 	reasonTrunk     = "has a trunk prefix (0), which an international number leaves out"
-	reasonZero      = "begins with 0: it needs + and its country code"
+	reasonZero      = "begins with 0, as no country code does"
 	reasonCountry   = "has no country code: it needs +, or ten digits with an area code"
 	reasonShort     = "is too short"
 	reasonLong      = "is too long"
@@ -122,17 +122,14 @@ func E164FromUint64(n uint64) (E164, error) {
 
 // check returns what is wrong with the digits n, country code included.
 func check(n uint64) string {
-	digits := countDigits(n)
-	for first := n; ; first /= 10 {
-		if first >= 10 {
-			continue
-		}
-		if first == 1 {
-			return checkNANP(n, digits)
-		}
-		break
+	digits, first := 0, uint64(0)
+	for rest := n; rest > 0; rest /= 10 {
+		digits++
+		first = rest
 	}
 	switch {
+	case first == 1:
+		return checkNANP(n, digits)
 	case digits < minDigits:
 		return reasonShort
 	case digits > maxDigits:
@@ -154,14 +151,6 @@ func checkNANP(n uint64, digits int) string {
 	default:
 		return ""
 	}
-}
-
-func countDigits(n uint64) int {
-	digits := 0
-	for ; n > 0; n /= 10 {
-		digits++
-	}
-	return digits
 }
 
 // separator returns the length of the separator beyond ASCII that s begins with,

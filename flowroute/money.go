@@ -14,11 +14,7 @@ const nanosPerDollar = 1_000_000_000
 // ParseMoney parses an amount of dollars, such as "1.25" or "$0.0040", exactly.
 // Digits beyond a nanodollar are rounded.
 func ParseMoney(s string) (Money, error) {
-	digits := strings.TrimPrefix(s, "$")
-	if digits == "" {
-		return 0, fmt.Errorf("amount %q is not a number", s)
-	}
-	n, err := scaled(digits, nanosPerDollar)
+	n, err := scaled(strings.TrimPrefix(s, "$"), nanosPerDollar)
 	if err != nil {
 		return 0, fmt.Errorf("amount %q %w", s, err)
 	}
@@ -32,6 +28,7 @@ func (m Money) String() string {
 	if m < 0 {
 		sign, abs = "-", -abs
 	}
-	fraction := strings.TrimRight(fmt.Sprintf("%09d", abs%nanosPerDollar), "0")
-	return fmt.Sprintf("%s$%d.%-02s", sign, abs/nanosPerDollar, fraction)
+	text := fmt.Sprintf("%s$%d.%09d", sign, abs/nanosPerDollar, abs%nanosPerDollar)
+	cents := len(text) - len("0000000")
+	return text[:cents] + strings.TrimRight(text[cents:], "0")
 }

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"iter"
 	"net/http"
@@ -228,7 +229,7 @@ func numberCall(op, method string, n E164, below string) call {
 		masked:   "/v2/numbers/" + n.Masked() + below,
 	}
 	if n.IsZero() {
-		q.invalid = fmt.Errorf("%s: no number given", op)
+		q.invalid = errors.New("no number given")
 	}
 	return q
 }
