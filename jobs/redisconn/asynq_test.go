@@ -62,14 +62,15 @@ func TestTasksFinishedDuringOutageStayFinished(t *testing.T) {
 			rdb := db.Client()
 			enqueue(t, rdb, tasks)
 
-			run := startBlocked(t, tt.client(t, proxy), tasks)
+			workers := tt.client(t, proxy)
+			run := startBlocked(t, workers, tasks)
 			run.awaitStarted(t, tasks)
 			proxy.Cut()
-			time.AfterFunc(2*time.Second, proxy.Resume)
 			close(run.release)
-			// Redis is back. Shutdown makes asynq write once more what it could
-			// not write before.
-			<-time.After(2500 * time.Millisecond)
+			<-time.After(2 * time.Second)
+			proxy.Resume()
+			awaitAnswer(t, workers)
+			// Shutdown makes asynq write once more what it could not write.
 			run.server.Shutdown()
 
 			queue, err := asynq.NewInspectorFromRedisClient(rdb).GetQueueInfo("default")
@@ -105,6 +106,21 @@ func onceEach(tasks int) map[string]int {
 		want[taskID(i)] = 1
 	}
 	return want
+}
+
+// awaitAnswer returns when the client has got over the outage, which takes
+// its pool up to a second.
+func awaitAnswer(t *testing.T, rdb redis.UniversalClient) {
+	t.Helper()
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for rdb.Ping(t.Context()).Err() != nil {
+		select {
+		case <-tick.C:
+		case <-t.Context().Done():
+			t.Fatal("no answer after the outage")
+		}
+	}
 }
 
 // blockedRun is an asynq server whose handlers wait to be released.

@@ -97,27 +97,12 @@ func (uncancelled) DialHook(next redis.DialHook) redis.DialHook { return next }
 
 func (uncancelled) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
 	return func(ctx context.Context, cmd redis.Cmder) error {
-		return next(withoutCancel(ctx), cmd)
+		return next(context.WithoutCancel(ctx), cmd)
 	}
 }
 
 func (uncancelled) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
 	return func(ctx context.Context, cmds []redis.Cmder) error {
-		return next(withoutCancel(ctx), cmds)
+		return next(context.WithoutCancel(ctx), cmds)
 	}
-}
-
-type cancellableKey struct{}
-
-// cancellable marks a context whose commands a worker's client may give up
-// after all: those that only ask whether Redis is there.
-func cancellable(ctx context.Context) context.Context {
-	return context.WithValue(ctx, cancellableKey{}, true)
-}
-
-func withoutCancel(ctx context.Context) context.Context {
-	if ctx.Value(cancellableKey{}) != nil {
-		return ctx
-	}
-	return context.WithoutCancel(ctx)
 }

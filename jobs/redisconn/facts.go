@@ -24,6 +24,9 @@ type Facts struct {
 	// Mode is "standalone", "sentinel" or "cluster"; Role is "master" or
 	// "slave"; both are empty when unknown.
 	Mode, Role string
+	// LoneNode says that this is a node of a cluster, but the client is one
+	// for a single server: it can reach only a part of the keys.
+	LoneNode bool
 	// RunID changes with each start of the server, ReplID with each primary:
 	// either change can mean that writes were lost.
 	RunID, ReplID string
@@ -58,7 +61,8 @@ const ledgerKey = "{flowroute}:"
 // its facts unknown; the error is only for a Redis that does not answer.
 func Inspect(ctx context.Context, rdb redis.UniversalClient) (Facts, error) {
 	var node redis.Cmdable = rdb
-	if cluster, ok := rdb.(*redis.ClusterClient); ok {
+	cluster, isCluster := rdb.(*redis.ClusterClient)
+	if isCluster {
 		master, err := cluster.MasterForKey(ctx, ledgerKey)
 		if err != nil {
 			return Facts{}, fmt.Errorf("inspect redis: %w", err)
@@ -71,6 +75,7 @@ func Inspect(ctx context.Context, rdb redis.UniversalClient) (Facts, error) {
 			return Facts{}, fmt.Errorf("inspect redis: %w", err)
 		}
 	}
+	f.LoneNode = f.Mode == "cluster" && !isCluster
 	return f, nil
 }
 

@@ -174,6 +174,7 @@ func TestProblems(t *testing.T) {
 		"memory short":        {func(f *redisconn.Facts) { f.UsedMemory = 800 }, []redisconn.Level{redisconn.LevelWarning}},
 		"memory almost gone":  {func(f *redisconn.Facts) { f.UsedMemory = 950 }, []redisconn.Level{redisconn.LevelError}},
 		"replica":             {func(f *redisconn.Facts) { f.Role = "slave" }, []redisconn.Level{redisconn.LevelError}},
+		"node of a cluster":   {func(f *redisconn.Facts) { f.LoneNode = true }, []redisconn.Level{redisconn.LevelError}},
 		"nothing on disk":     {func(f *redisconn.Facts) { f.AOF = false }, []redisconn.Level{redisconn.LevelWarning}},
 		"snapshots only":      {func(f *redisconn.Facts) { f.AOF, f.RDB = false, true }, []redisconn.Level{redisconn.LevelWarning}},
 		"disk full":           {func(f *redisconn.Facts) { f.AOFBroken = true }, []redisconn.Level{redisconn.LevelError}},

@@ -61,8 +61,11 @@ func judgeVersion(f Facts) []Finding {
 }
 
 func judgeRole(f Facts) []Finding {
-	if f.Role == "slave" || f.Role == "replica" {
+	switch {
+	case f.Role == "slave" || f.Role == "replica":
 		return []Finding{{LevelError, "this Redis is a replica: it takes no writes", "point REDIS_URL at the primary, or at its sentinels with redis-sentinel://"}}
+	case f.LoneNode:
+		return []Finding{{LevelError, "this Redis is one node of a cluster: other nodes hold other keys", "write redis-cluster:// in REDIS_URL"}}
 	}
 	return nil
 }

@@ -33,7 +33,7 @@ const (
 // logs why, at once and then every five seconds. It returns early with
 // [ErrRefused] in the error when Redis answers but will not have us, with
 // [ErrUnavailable] when the timeout is over, and with the context's error
-// when that ends. A nil logger logs nothing.
+// when that ends. The client is one of this package. A nil logger logs nothing.
 func Wait(ctx context.Context, rdb redis.UniversalClient, timeout time.Duration, logger *slog.Logger) error {
 	if logger == nil {
 		logger = slog.New(slog.DiscardHandler)
@@ -42,15 +42,22 @@ func Wait(ctx context.Context, rdb redis.UniversalClient, timeout time.Duration,
 	defer cancel()
 	again := time.NewTicker(waitInterval)
 	defer again.Stop()
+	probe := impatient(rdb)
+	defer probe.Close()
 	start := time.Now()
 	var logged time.Time
+	var err error
 	for {
-		err := ping(limited, rdb)
+		previous := err
+		err = ping(limited, probe)
 		if err == nil {
 			if !logged.IsZero() {
 				logger.InfoContext(ctx, "redis answers", keyWait, time.Since(start).Milliseconds())
 			}
 			return nil
+		}
+		if errors.Is(err, context.DeadlineExceeded) && previous != nil {
+			err = previous // says more than that our patience has ended
 		}
 		why := explain(err)
 		if why.final {
@@ -83,8 +90,25 @@ const howToGetRedis = "Set REDIS_URL to a running Redis, or start one: " +
 	"docker run -p 127.0.0.1:6379:6379 redis:7 --appendonly yes --maxmemory-policy noeviction, " +
 	"or apt-get install redis-server. To look around without one, run the demo command"
 
+// impatient returns a client for the same Redis that answers at once: a
+// worker's own would try for seconds, whatever the context, and then say no
+// more than that time is over.
+func impatient(rdb redis.UniversalClient) redis.UniversalClient {
+	switch client := rdb.(type) {
+	case *redis.ClusterClient:
+		o := *client.Options()
+		o.MaxRedirects, o.MaxRetries = -1, -1
+		return redis.NewClusterClient(&o)
+	case *redis.Client:
+		o := *client.Options()
+		o.MaxRetries = -1
+		return redis.NewClient(&o)
+	}
+	panic(fmt.Sprintf("redisconn: wait with a %T, want a client of this package", rdb))
+}
+
 func ping(ctx context.Context, rdb redis.UniversalClient) error {
-	ctx, cancel := context.WithTimeout(cancellable(ctx), pingTimeout)
+	ctx, cancel := context.WithTimeout(ctx, pingTimeout)
 	defer cancel()
 	return rdb.Ping(ctx).Err()
 }
@@ -106,6 +130,8 @@ func explain(err error) explanation {
 		return explanation{text: "it has no primary at the moment"}
 	case redis.IsMaxClientsError(err):
 		return explanation{text: "it has as many clients as its maxclients allows"}
+	case errors.Is(err, redis.Nil): // of a PING, only sentinels answer that
+		return explanation{text: "its sentinels do not know the master named in REDIS_URL", final: true}
 	case redis.IsAuthError(err):
 		return explanation{text: "user name or password in REDIS_URL is missing or wrong", final: true}
 	case redis.IsPermissionError(err):

@@ -58,6 +58,16 @@ func TestWaitGivesUp(t *testing.T) {
 	}
 }
 
+func TestWaitSaysWhyItGaveUp(t *testing.T) {
+	t.Parallel()
+	proxy := redistest.New(t).Proxy(t)
+	proxy.Cut()
+	err := redisconn.Wait(t.Context(), proxy.Worker(), time.Second, nil)
+	if !errors.Is(err, redisconn.ErrUnavailable) || errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("got %v, want ErrUnavailable and what is wrong, not that time is over", err)
+	}
+}
+
 func TestWaitEndsWithContext(t *testing.T) {
 	t.Parallel()
 	proxy := redistest.New(t).Proxy(t)
@@ -112,6 +122,7 @@ func TestWaitTellsReasonsApart(t *testing.T) {
 		"no login":  {"redis://" + answering(t, "-NOAUTH Authentication required.\r\n"), true, "password"},
 		"bad login": {"redis://u:s3cret@" + answering(t, "-WRONGPASS invalid username-password pair or user is disabled.\r\n"), true, "password"},
 		"no right":  {"redis://" + answering(t, "-NOPERM this user has no permissions to run the 'ping' command\r\n"), true, "lacks a right"},
+		"no master": {"redis-sentinel://" + answering(t, "*-1\r\n") + "?master=main", true, "do not know the master"},
 		"no tls":    {"rediss://" + answering(t, "-ERR Protocol error: unbalanced quotes\r\n"), true, "does not speak TLS"},
 	}
 	for name, tt := range tests {

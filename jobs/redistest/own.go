@@ -34,6 +34,9 @@ func Own(t testing.TB, o redisembed.Options) *Server {
 			t.Errorf("redistest: %v", err)
 		}
 	})
+	if server.Kind() == redisembed.KindInProcess && !o.ForceInProcess && inCI() {
+		t.Fatalf("redistest: %v", errNoRedisInCI)
+	}
 	return &Server{DB: DB{URL: server.URL(), Kind: server.Kind(), t: t}, server: server}
 }
 

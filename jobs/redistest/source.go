@@ -34,8 +34,11 @@ var shared = sync.OnceValues(func() (source, error) {
 	if given := os.Getenv("REDIS_URL"); given != "" {
 		return newGivenServer(given)
 	}
-	return newOwnServer(ctx, os.Getenv("CI") == "true")
+	return newOwnServer(ctx, inCI())
 })
+
+// inCI says whether an imitation of Redis is not good enough.
+func inCI() bool { return os.Getenv("CI") == "true" }
 
 // databases of the server shared by a binary's tests. Database 0 stays
 // unused, so that a test that forgets its own finds nothing.
