@@ -55,16 +55,23 @@ func (c *Client) enqueue(ctx context.Context, drafts []draft) error {
 	}
 	down := c.create(ctx, drafts, pending)
 
-	var queued []int
+	var queued []notice
+	var duplicates []ledger.ID
 	for _, i := range pending {
 		d := &drafts[i]
 		switch {
 		case d.err == nil:
-			d.receipt.State, d.receipt.Duplicate = d.created.State, d.created.Duplicate
-			// A duplicate too: its first producer may have died in between.
-			if d.created.State == ledger.Queued {
-				queued = append(queued, i)
+			d.receipt.State = d.created.State
+			// Without a key the id is this call's own: what exists is an earlier try.
+			d.receipt.Duplicate = d.created.Duplicate && d.receipt.Repeatable
+			if d.created.State != ledger.Queued {
+				continue
 			}
+			if d.created.Duplicate {
+				duplicates = append(duplicates, d.job.ID)
+				continue
+			}
+			queued = append(queued, notice{d.job.ID, d.job.Type, d.job.Queue, d.created.Generation, d.job.Due})
 		case errors.Is(d.err, ErrConflict):
 			d.receipt.State, d.receipt.Duplicate = d.created.State, true
 		case errors.Is(d.err, ledger.ErrNewerVersion):
@@ -72,7 +79,9 @@ func (c *Client) enqueue(ctx context.Context, drafts []draft) error {
 			d.err = fmt.Errorf("%w: %w", ErrUnconfirmed, d.err)
 		}
 	}
-	c.nudgeAll(ctx, drafts, queued)
+	ctx, stop := graced(ctx, nudgeGrace)
+	defer stop()
+	c.nudgeAll(ctx, append(queued, c.noticesOf(ctx, duplicates)...))
 	return down
 }
 
@@ -97,42 +106,78 @@ func (c *Client) create(ctx context.Context, drafts []draft, pending []int) (dow
 	return down
 }
 
+// notice is a nudge to be.
+type notice struct {
+	id         ledger.ID
+	kind       ledger.Type
+	queue      string
+	generation int
+	due        time.Time
+}
+
+// noticesOf are nudges of jobs that exist and are queued. Whoever made them may
+// have died before announcing them.
+func (c *Client) noticesOf(ctx context.Context, ids []ledger.ID) []notice {
+	if len(ids) == 0 {
+		return nil
+	}
+	var notices []notice
+	existing, errs := c.ledger.GetMany(ctx, ids)
+	for i, job := range existing {
+		switch {
+		case errs[i] != nil:
+			c.log.WarnContext(ctx, "job not announced, the sweep will find it", "task_id", ids[i].String(), "err", errs[i])
+		case job.State == ledger.Queued:
+			notices = append(notices, notice{job.ID, job.Type, job.Queue, job.Generation, job.Due})
+		}
+	}
+	return notices
+}
+
 // nudgeWorkers is how many nudges of one call are on their way at once, since
-// asynq enqueues one by one. More than the connections of the pool are of no use.
+// asynq enqueues one by one.
 const nudgeWorkers = 64
 
 // nudgeGrace is what the nudges of jobs that are written down get when the
 // caller's context ends at that moment.
 const nudgeGrace = time.Second
 
-func (c *Client) nudgeAll(ctx context.Context, drafts []draft, queued []int) {
-	ctx, stop := graced(ctx, nudgeGrace)
-	defer stop()
+func (c *Client) nudgeAll(ctx context.Context, notices []notice) {
+	open := make([]int, len(notices))
+	for i := range open {
+		open[i] = i
+	}
 	var failed atomic.Pointer[error]
-	left := c.persist(ctx, queued, func(queued []int) []int {
+	var lost atomic.Int64
+	left := c.persist(ctx, open, func(open []int) []int {
 		var next atomic.Int64
 		var mu sync.Mutex
 		var again []int
 		var workers sync.WaitGroup
-		for range min(nudgeWorkers, len(queued)) {
+		for range min(nudgeWorkers, len(open)) {
 			workers.Go(func() {
-				for at := int(next.Add(1)) - 1; at < len(queued); at = int(next.Add(1)) - 1 {
-					d := &drafts[queued[at]]
-					err := c.Nudge(ctx, d.job.ID, d.job.Type, d.job.Queue, d.created.Generation, d.job.Due, 0)
-					if err != nil {
-						failed.Store(&err)
-						mu.Lock()
-						again = append(again, queued[at])
-						mu.Unlock()
+				for at := int(next.Add(1)) - 1; at < len(open); at = int(next.Add(1)) - 1 {
+					n := notices[open[at]]
+					err := c.Nudge(ctx, n.id, n.kind, n.queue, n.generation, n.due, 0)
+					if err == nil {
+						continue
 					}
+					failed.Store(&err)
+					if !passing(err) {
+						lost.Add(1)
+						continue
+					}
+					mu.Lock()
+					again = append(again, open[at])
+					mu.Unlock()
 				}
 			})
 		}
 		workers.Wait()
 		return again
 	})
-	if len(left) > 0 {
-		c.log.WarnContext(ctx, "jobs taken but not announced, the sweep will find them", "count", len(left), "err", *failed.Load())
+	if n := int(lost.Load()) + len(left); n > 0 {
+		c.log.WarnContext(ctx, "jobs taken but not announced, the sweep will find them", "count", n, "err", *failed.Load())
 	}
 }
 
@@ -184,7 +229,7 @@ func sleep(ctx context.Context, d time.Duration) bool {
 // passing reports whether an error of Redis may be gone at the next try.
 func passing(err error) bool {
 	if err == nil || errors.Is(err, redis.ErrClosed) || errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) ||
-		errors.Is(err, ErrConflict) || errors.Is(err, ledger.ErrNewerVersion) {
+		errors.Is(err, ErrConflict) || errors.Is(err, ErrNotFound) || errors.Is(err, ledger.ErrNewerVersion) {
 		return false
 	}
 	if _, answered := errors.AsType[redis.Error](err); !answered {

@@ -1,6 +1,7 @@
 package jobs
 
 import (
+	"fmt"
 	"net/url"
 	"slices"
 	"strings"
@@ -100,6 +101,9 @@ func MessageOf(job ledger.Job) (MessageSpec, error) {
 	var m Message
 	if err := unpack(job, ledger.SendMessage, &m); err != nil {
 		return MessageSpec{}, err
+	}
+	if job.From.IsZero() || job.To.IsZero() {
+		return MessageSpec{}, fmt.Errorf("read what job %s asks: it has no sender or no recipient", job.ID)
 	}
 	return MessageSpec{
 		// The ledger's numbers: rules for numbers may become stricter while a job

@@ -101,7 +101,7 @@ func (d *door) number(field, value string) flowroute.E164 {
 		if bad, ok := errors.AsType[*flowroute.NumberError](err); ok {
 			reason = bad.Reason
 		}
-		d.refuse(field, CodeInvalid, "%s: give a number like +12065550100", reason)
+		d.refuse(field, CodeInvalid, "%s (want a number like +12065550100)", reason)
 	}
 	return number
 }

@@ -170,7 +170,7 @@ func (r *RouteSpec) check(d *door, path string) *RouteSpec {
 			kept.Alias = string([]rune(kept.Alias)[:maxAlias])
 		}
 	}
-	d.name(path+".alias", kept.Alias, maxAlias)
+	d.name(path+".alias", r.Alias, maxAlias)
 	return &kept
 }
 

@@ -42,25 +42,8 @@ func (c *Client) Cancel(ctx context.Context, id string) (Cancellation, error) {
 	if err != nil {
 		return cancellation, err
 	}
-	c.nudgeNext(ctx, cancellation.Next)
+	c.nudgeAll(ctx, c.noticesOf(ctx, cancellation.Next)) // whose turn has come
 	return cancellation, nil
-}
-
-// nudgeNext announces jobs whose turn has come since the one before them ended.
-func (c *Client) nudgeNext(ctx context.Context, ids []ledger.ID) {
-	if len(ids) == 0 {
-		return
-	}
-	next, errs := c.ledger.GetMany(ctx, ids)
-	for i, job := range next {
-		err := errs[i]
-		if err == nil && job.State == ledger.Queued {
-			err = c.Nudge(ctx, job.ID, job.Type, job.Queue, job.Generation, job.Due, 0)
-		}
-		if err != nil {
-			c.log.WarnContext(ctx, "job not announced, the sweep will find it", "task_id", ids[i].String(), "err", err)
-		}
-	}
 }
 
 // Events yields changes of jobs' states after the given entry ("" from the oldest
