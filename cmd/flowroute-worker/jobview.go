@@ -1,12 +1,14 @@
 package main
 
 import (
+	"encoding/json"
 	"fmt"
 	"io"
 	"strconv"
 	"strings"
 	"time"
 
+	"github.com/flowroute-worker/flowroute-worker/flowroute"
 	"github.com/flowroute-worker/flowroute-worker/jobs"
 	"github.com/flowroute-worker/flowroute-worker/jobs/ledger"
 )
@@ -27,7 +29,9 @@ type jobView struct {
 	CreatedAt time.Time     `json:"created_at"`
 	DueAt     time.Time     `json:"due_at,omitzero"`
 	ExpiresAt time.Time     `json:"expires_at,omitzero"`
-	History   []changeView  `json:"history"`
+	// Report is what a sync found.
+	Report  json.RawMessage `json:"report,omitempty"`
+	History []changeView    `json:"history"`
 }
 
 type changeView struct {
@@ -43,18 +47,37 @@ func viewJob(job jobs.Job) jobView {
 		CreatedAt: job.Created.UTC(), DueAt: job.Due.UTC(), ExpiresAt: job.Expires.UTC(),
 		History: make([]changeView, len(job.History)),
 	}
-	switch {
-	case job.Type == jobs.TypeSendMessage:
+	switch job.Type {
+	case jobs.TypeSendMessage:
 		v.From, v.To = job.From.String(), job.To.String()
-	case !job.Number.IsZero():
-		v.Number = job.Number.String()
+	case jobs.TypePurchaseNumber, jobs.TypeRouteUpdate:
+		v.Number = numberOf(job).String()
 	default:
-		v.Number = job.To.String()
+		if json.Valid(job.Progress) {
+			v.Report = job.Progress
+		}
 	}
 	for i, change := range job.History {
 		v.History[i] = changeView{change.At.UTC(), change.State, change.Reason}
 	}
 	return v
+}
+
+// numberOf is the number that a purchase or a route update is about: the one that
+// was bought, or claimed, or asked for. Zero: none is fixed yet.
+func numberOf(job jobs.Job) flowroute.E164 {
+	var reached struct {
+		Number string `json:"number"` // bought, without its plus
+	}
+	if json.Unmarshal(job.Progress, &reached) == nil && reached.Number != "" {
+		if number, err := flowroute.ParseE164("+" + reached.Number); err == nil {
+			return number
+		}
+	}
+	if !job.Number.IsZero() {
+		return job.Number
+	}
+	return job.To
 }
 
 // printJob shows all that is known of a job.
@@ -77,6 +100,7 @@ func printJob(out io.Writer, job jobs.Job) error {
 		optional("reason", string(v.Reason))
 		optional("detail", v.Detail)
 		optional("warning", v.Warning)
+		optional("report", string(v.Report))
 		if !v.DueAt.IsZero() {
 			row("due", stamp(v.DueAt))
 		}

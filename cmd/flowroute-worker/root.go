@@ -52,7 +52,7 @@ func newRoot(w world) *cobra.Command {
 		return &usageError{err: err, path: cmd.CommandPath()}
 	})
 	root.AddCommand(
-		newSimulate(w), newRun(w),
+		newDemo(w), newSimulate(w), newRun(w),
 		newSend(w), newStatus(w), newCancel(w),
 		newLimits(w), newVersion(w),
 	)
