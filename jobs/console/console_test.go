@@ -159,6 +159,21 @@ func TestOverviewShowsWhatItCan(t *testing.T) {
 	if strings.Contains(page, "192.0.2.1") {
 		t.Error("the error's text is on the page")
 	}
+	// A queue with a task whose record is gone cannot be summed up.
+	if _, err := b.jobs.Send(t.Context(), jobs.Message{From: "+12065550100", To: "+12065550123", Body: "hi"}); err != nil {
+		t.Fatal(err)
+	}
+	if err := b.rdb.HSet(t.Context(), "asynq:{bulk}:t:gone", "state", "pending").Err(); err != nil {
+		t.Fatal(err)
+	}
+	if err := b.rdb.SAdd(t.Context(), "asynq:queues", "bulk").Err(); err != nil {
+		t.Fatal(err)
+	}
+	if err := b.rdb.LPush(t.Context(), "asynq:{bulk}:pending", "never-was").Err(); err != nil {
+		t.Fatal(err)
+	}
+	page = b.get("/")
+	wantAll(t, page, "events, limits, queues, syncs.", `<th scope="row">normal</th>`)
 	proxy.Cut()
 	wantAll(t, b.get("/console/overview"), "Redis does not answer")
 	proxy.Resume()

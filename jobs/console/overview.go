@@ -2,6 +2,7 @@ package console
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"slices"
 	"sync"
@@ -87,19 +88,22 @@ func (c *Console) gather(ctx context.Context, now time.Time) overview {
 	return o
 }
 
-// readQueues lists our queues; one that nothing was ever put into is empty.
+// readQueues lists our queues; one that nothing was ever put into is empty. One
+// that cannot be read does not hide the others.
 func (c *Console) readQueues() ([]queueView, error) {
 	present, err := c.inspector.Queues()
 	if err != nil {
 		return nil, err
 	}
+	var broken []error
 	views := make([]queueView, 0, len(ledger.Queues()))
 	for _, name := range ledger.Queues() {
 		view := queueView{Name: name}
 		if slices.Contains(present, name) {
 			info, err := c.inspector.GetQueueInfo(name)
 			if err != nil {
-				return views, err
+				broken = append(broken, err)
+				continue
 			}
 			view = queueView{
 				Name: name, Pending: info.Pending, Active: info.Active, Scheduled: info.Scheduled,
@@ -108,7 +112,7 @@ func (c *Console) readQueues() ([]queueView, error) {
 		}
 		views = append(views, view)
 	}
-	return views, nil
+	return views, errors.Join(broken...)
 }
 
 // readEvents lists the last changes with the masked number of each job.

@@ -2,10 +2,12 @@ package httpapi
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"time"
 
 	"github.com/flowroute-worker/flowroute-worker/flowroute"
+	"github.com/flowroute-worker/flowroute-worker/jobs"
 	"github.com/flowroute-worker/flowroute-worker/jobs/inventory"
 	"github.com/flowroute-worker/flowroute-worker/jobs/mdr"
 )
@@ -161,7 +163,7 @@ func (s *Server) getMDRs(w http.ResponseWriter, r *http.Request) error {
 	}
 	now := time.Now()
 	asked := mdr.Query{
-		Since: q.when("since", now), Until: q.when("until", now), Number: q.text("number"), Limit: q.limit(), Cursor: q.text("cursor"),
+		Since: q.when("since", now), Until: q.when("until", now), Number: q.number("number"), Limit: q.limit(), Cursor: q.text("cursor"),
 		Direction: flowroute.Direction(q.oneOf("direction", string(flowroute.Inbound), string(flowroute.Outbound))),
 		Delivery: flowroute.Delivery(q.oneOf("delivery", string(flowroute.DeliveryPending), string(flowroute.DeliveryDelivered),
 			string(flowroute.DeliveryFailed))),
@@ -172,6 +174,10 @@ func (s *Server) getMDRs(w http.ResponseWriter, r *http.Request) error {
 	ctx, cancel := context.WithTimeout(r.Context(), patience)
 	defer cancel()
 	page, err := s.o.MDRs.List(ctx, asked)
+	if errors.Is(err, mdr.ErrBadCursor) {
+		q.refuse("cursor", jobs.CodeInvalid, "give next_cursor of the page before, as it is")
+		return q.err()
+	}
 	if err != nil {
 		return err
 	}

@@ -76,21 +76,22 @@ func (c *collector) Describe(chan<- *prometheus.Desc) {}
 // Collect reads everything once.
 func (c *collector) Collect(ch chan<- prometheus.Metric) {
 	d := describe()
-	up := 1.0
-	if err := c.collect(ch, d); err != nil {
-		up = 0
+	up := 0.0
+	// The inspector takes no context; so it is asked only when Redis is there.
+	ctx, cancel := context.WithTimeout(c.ctx, time.Second)
+	defer cancel()
+	err := c.ping(ctx)
+	if err == nil {
+		up = 1
+		err = errors.Join(c.collectJobs(ch, d), c.collectQueues(ch, d))
+	}
+	if err != nil {
 		c.log.WarnContext(c.ctx, "metrics of queues and jobs not read", slog.Any("err", err))
 	}
 	ch <- prometheus.MustNewConstMetric(d.redis, prometheus.GaugeValue, up)
 }
 
-func (c *collector) collect(ch chan<- prometheus.Metric, d descriptions) error {
-	// The inspector takes no context; so it is asked only when Redis is there.
-	ctx, cancel := context.WithTimeout(c.ctx, time.Second)
-	defer cancel()
-	if err := c.ping(ctx); err != nil {
-		return err
-	}
+func (c *collector) collectJobs(ch chan<- prometheus.Metric, d descriptions) error {
 	counts, err := c.ledger.Counts(c.ctx)
 	if err != nil {
 		return err
@@ -103,7 +104,7 @@ func (c *collector) collect(ch chan<- prometheus.Metric, d descriptions) error {
 			}
 		}
 	}
-	return c.collectQueues(ch, d)
+	return nil
 }
 
 // possible reports whether jobs of that type come into that state.

@@ -16,6 +16,7 @@ import (
 
 	"github.com/flowroute-worker/flowroute-worker/jobs"
 	"github.com/flowroute-worker/flowroute-worker/jobs/ledger"
+	"github.com/flowroute-worker/flowroute-worker/jobs/mdr"
 )
 
 // The codes of problems that are not a field's; those are in package jobs.
@@ -117,9 +118,9 @@ func problemOf(ctx context.Context, err error) *problem {
 			"This key belongs to a job that asks for something else. Use a new key for a new job.").because(err)
 	case errors.Is(err, jobs.ErrNotFound):
 		return newProblem(http.StatusNotFound, codeNotFound, "No such job, or its retention is over.")
-	case errors.Is(err, ledger.ErrNewerVersion):
+	case errors.Is(err, ledger.ErrNewerVersion), errors.Is(err, mdr.ErrNewerVersion):
 		return newProblem(http.StatusServiceUnavailable, codeNewer,
-			"This process is older than the one that wrote the job. Ask another one, or update it.").because(err)
+			"This process is older than the one that wrote this. Ask another one, or update it.").because(err)
 	case errors.Is(err, jobs.ErrUnconfirmed):
 		return unavailableProblem(codeUnconfirmed, "Redis did not answer. The job may or may not have been taken.", err)
 	case errors.Is(ctx.Err(), context.Canceled):

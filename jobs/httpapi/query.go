@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/flowroute-worker/flowroute-worker/flowroute"
 	"github.com/flowroute-worker/flowroute-worker/jobs"
 )
 
@@ -70,6 +71,19 @@ func (q *query) oneOf(name string, words ...string) string {
 	value := q.text(name)
 	if q.values.Has(name) && !slices.Contains(words, value) {
 		q.refuse(name, jobs.CodeInvalid, "give one of "+strings.Join(words, ", "))
+	}
+	return value
+}
+
+// number reads a phone number, or a short code, as its digits. (A + that was not
+// escaped has arrived as a space.)
+func (q *query) number(name string) string {
+	value := strings.TrimSpace(q.text(name))
+	if number, err := flowroute.ParseE164(value); err == nil {
+		return number.Digits()
+	}
+	if q.values.Has(name) && (value == "" || len(value) > 15 || strings.Trim(value, "0123456789") != "") {
+		q.refuse(name, jobs.CodeInvalid, "give a number like +12065550100")
 	}
 	return value
 }
