@@ -11,7 +11,7 @@
 --   wo when its request must be over, ra when the records may decide, fi first tried,
 --   nr no-resend mark (c: cancel), m MDR ids (each headed by its length),
 --   inf its MDR was found by matching, h history: state, reason, hundredths of a
---   second since c in 4 bytes, for each change.
+--   second since c in 4 bytes, for each change, ns further nudges so far.
 
 local P = KEYS[1]
 local clock = redis.call('TIME')

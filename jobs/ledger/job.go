@@ -24,6 +24,7 @@ type Job struct {
 	State      State
 	Queue      string
 	Generation int // nudges carry it; a nudge that the ledger has outrun does nothing
+	Nudges     int // further nudges counted by [Ledger.Renudge]
 
 	From, To flowroute.E164 // messages: both; purchases and routes: To is the number, if it was asked for
 	Number   flowroute.E164 // the number that a purchase has claimed

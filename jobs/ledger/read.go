@@ -77,7 +77,7 @@ func readHot(id ID, f map[string]string) (Job, error) {
 	created := time.UnixMilli(number(f["c"]))
 	job := Job{
 		ID: id, Type: typeOf(f["t"][0]), State: stateOf(f["s"][0]), Queue: queueOf(f["l"][0]),
-		Generation: int(number(f["g"])), Created: created, Due: moment(f["d"]), Expires: moment(f["x"]),
+		Generation: int(number(f["g"])), Nudges: int(number(f["ns"])), Created: created, Due: moment(f["d"]), Expires: moment(f["x"]),
 		Attempts: int(number(f["n"])), Detail: f["e"], Warning: f["wn"], NoResend: f["nr"] != "",
 		Account: f["ac"], ResolveAt: moment(f["ra"]), FirstTried: moment(f["fi"]),
 		Order: strings.Fields(f["o"]), History: readHistory(created, f["h"]),

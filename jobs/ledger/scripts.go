@@ -43,6 +43,9 @@ var getLua string
 //go:embed claim.lua
 var claimLua string
 
+//go:embed renudge.lua
+var renudgeLua string
+
 //go:embed breaker.lua
 var breakerLua string
 
@@ -57,6 +60,7 @@ var (
 	scriptRefine  = script(refineLua)
 	scriptGet     = script(getLua)
 	scriptClaim   = script(claimLua)
+	scriptRenudge = script(renudgeLua)
 	scriptBreaker = redis.NewScript(breakerLua)
 )
 

@@ -23,12 +23,12 @@
 //
 //   - One permit, one intent, one request; while an intent is open nothing posts.
 //   - 429, proven "not sent" and refused credentials cost a job time, no attempt.
+//   - A job whose task is gone gets a new one within minutes (sweep.go).
 //   - A task of another app is taken in, or becomes a failed job that says why.
 //   - [Worker.Run] ends only when all of its handlers have, or the shutdown time is
 //     over.
 //
 // # What it does not do
 //
-// It does not resolve messages whose outcome is unknown, and it does not find jobs
-// whose nudge was lost.
+// It does not resolve messages whose outcome is unknown.
 package worker

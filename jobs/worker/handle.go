@@ -161,11 +161,20 @@ func (w *Worker) settle(ctx context.Context, s ledger.Settlement) (ledger.Settle
 func (w *Worker) nudgeNext(ctx context.Context, id ledger.ID) {
 	job, err := w.ledger.Get(ctx, id)
 	if err == nil && job.State == ledger.Queued {
-		err = w.o.Jobs.Nudge(ctx, id, job.Type, job.Queue, job.Generation, time.Time{}, int(time.Now().UnixMilli()%1_000_000_000)+1)
+		err = w.nudgeAgain(ctx, job)
 	}
-	if err != nil && !errors.Is(err, asynq.ErrTaskIDConflict) && !errors.Is(err, ledger.ErrNotFound) {
+	if err != nil && !errors.Is(err, ledger.ErrNotFound) {
 		w.log.WarnContext(ctx, "next job of the slot not woken", "task_id", id.String(), "err", err)
 	}
+}
+
+// nudgeAgain wakes a job once more, by a task with an id of its own.
+func (w *Worker) nudgeAgain(ctx context.Context, job ledger.Job) error {
+	serial, err := w.ledger.Renudge(ctx, job.ID)
+	if err != nil {
+		return err
+	}
+	return w.o.Jobs.Nudge(ctx, job.ID, job.Type, job.Queue, job.Generation, job.Due, serial)
 }
 
 func laneOf(queue string) ratelimit.Lane {

@@ -19,6 +19,7 @@ type Metrics struct {
 	rateLimited *prometheus.CounterVec
 	deferrals   *prometheus.CounterVec
 	syncs       *prometheus.GaugeVec
+	woken       *prometheus.CounterVec
 }
 
 // NewMetrics makes the metrics and registers them; reg may be nil.
@@ -39,9 +40,11 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 			Help: "Tasks that rest and come again, by queue and whether it was a failure."}, []string{"queue", "failure"}),
 		syncs: prometheus.NewGaugeVec(prometheus.GaugeOpts{Namespace: space, Name: "sync_last_success_timestamp_seconds",
 			Help: "When a sync last ended well in this process."}, []string{"sync"}),
+		woken: prometheus.NewCounterVec(prometheus.CounterOpts{Namespace: space, Name: "jobs_without_task_total",
+			Help: "Jobs whose task was gone and that got a new one."}, []string{"queue"}),
 	}
 	if reg != nil {
-		reg.MustRegister(m.attempts, m.outcomes, m.permitWaits, m.requests, m.rateLimited, m.deferrals, m.syncs)
+		reg.MustRegister(m.attempts, m.outcomes, m.permitWaits, m.requests, m.rateLimited, m.deferrals, m.syncs, m.woken)
 	}
 	return m
 }
@@ -87,3 +90,5 @@ func (m *Metrics) deferred(queue string, failure bool) {
 func (m *Metrics) synced(t ledger.Type, at time.Time) {
 	m.syncs.WithLabelValues(string(t)).Set(float64(at.Unix()))
 }
+
+func (m *Metrics) swept(queue string) { m.woken.WithLabelValues(queue).Inc() }

@@ -330,3 +330,19 @@ func TestMMSDoNotHoldTexts(t *testing.T) {
 		t.Errorf("a text behind 30 MMS took %v", took)
 	}
 }
+
+// A job whose task was deleted is found and goes on.
+func TestJobWithoutTask(t *testing.T) {
+	t.Parallel()
+	b := setup(t, options{stopped: true})
+	id := b.send(jobs.Message{})
+	inspector := asynq.NewInspectorFromRedisClient(b.db.Client())
+	if err := inspector.DeleteTask("normal", id+".1"); err != nil {
+		t.Fatal(err)
+	}
+	b.start(options{worker: func(o *worker.Options) { o.Sweep = 200 * time.Millisecond }})
+	b.until(id, ledger.Accepted)
+	if got := b.posts(); got != 1 {
+		t.Errorf("got %d posts, want 1", got)
+	}
+}

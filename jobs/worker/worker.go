@@ -44,6 +44,7 @@ type Options struct {
 	Concurrency     int           // handlers at once per message queue. Defaults to a size made from the rates.
 	Rates           ratelimit.Limits
 	ShutdownTimeout time.Duration // Defaults to 70 s.
+	Sweep           time.Duration // how often jobs without a task are looked for. Defaults to 30 s.
 	Poll            time.Duration // how often an idle queue is looked at. Defaults to 100 ms, half of it for otp.
 	Metrics         *Metrics      // Defaults to metrics that nobody reads.
 	Logger          *slog.Logger  // Defaults to none.
@@ -75,6 +76,7 @@ func New(o Options) (*Worker, error) {
 	defaults(&o.Settle, 2*time.Minute)
 	defaults(&o.GiveUp, time.Hour)
 	defaults(&o.ShutdownTimeout, 70*time.Second)
+	defaults(&o.Sweep, 30*time.Second)
 	defaults(&o.Poll, 100*time.Millisecond)
 	if o.Concurrency == 0 {
 		o.Concurrency = size(o.Rates)
@@ -122,6 +124,11 @@ func (w *Worker) Run(ctx context.Context) error {
 			return err
 		}
 	}
+	swept := make(chan struct{})
+	go func() {
+		defer close(swept)
+		w.sweep(ctx)
+	}()
 	<-ctx.Done()
 	for _, server := range servers {
 		server.Stop()
@@ -131,6 +138,7 @@ func (w *Worker) Run(ctx context.Context) error {
 	deadline := time.AfterFunc(w.o.ShutdownTimeout, func() { close(w.ended) })
 	defer deadline.Stop()
 	stop(servers)
+	<-swept
 	return nil
 }
 
