@@ -2,11 +2,8 @@ package mdr
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
-	"net"
 	"net/http"
 	"slices"
 	"time"
@@ -16,11 +13,10 @@ import (
 
 // Flowroute pages by offset over a list that grows, whose rows may move, and in
 // which rows of the same time may change places from one request to the next. So
-// each page begins with rows of the page before: those of the last time, of which
-// the next page may have more, and all of the time before it, where the page
-// begins. They tell what happened in between:
+// each page begins with rows of the page before: those of its last time and of the
+// time before. They tell what happened in between:
 //
-//   - the rows of the time before come first: nothing;
+//   - they come first: nothing;
 //   - other rows come before them: rows came in above. Perhaps one of ours moved up
 //     there, to where this reading was already; so it is not steady;
 //   - one is missing: rows went, or moved. Read again from the start.
@@ -36,6 +32,7 @@ type reader struct {
 	api      *flowroute.Client
 	pageSize int
 	retry    time.Duration
+	giveUp   func(error) bool
 	report   *Report
 	now      func() time.Time
 }
@@ -102,67 +99,59 @@ func (r reader) pass(ctx context.Context, s span, keep func(context.Context, []f
 		if known.length() > 0 && fresh <= 0 {
 			return p, false, fmt.Errorf("page of %d rows at offset %d brings nothing new", len(page.Items), q.Offset)
 		}
-		known = seamOf(page.Items)
-		p.steady = p.steady && !known.torn
+		if known = seamOf(page.Items); known.torn {
+			r.report.Warning = "records of one moment fill a page of the list: whether all of them were read cannot be checked"
+		}
 		q.Offset += len(page.Items) - known.length()
 		q.Limit = r.pageSize + known.length()
 	}
 }
 
-// seam is the rows at the end of a page that the next one must hold again.
+// seam is the rows at the end of a page that the next one must hold again. All of
+// one moment are in it or none: so it begins where no change of places reaches.
 type seam struct {
 	first []string // ids of the rows that it must begin with, in any order
-	last  []string // ids of the rows of the page's last time
-	// torn: the rows are too many to be read again, and their order cannot be
-	// relied on.
+	then  []string // ids of the rows that it must hold besides
+	// torn: rows of one moment fill the page. Their order cannot be relied on, and
+	// not all of them can be read again.
 	torn bool
 }
 
-func (k seam) length() int { return len(k.first) + len(k.last) }
+func (k seam) length() int { return len(k.first) + len(k.then) }
 
 func seamOf(items []flowroute.MDR) seam {
-	var k seam
-	i, most := len(items)-1, max(1, len(items)/2)
-	take := func() (ids []string) {
-		for at := items[i].Timestamp; i >= 0 && items[i].Timestamp.Equal(at); i-- {
-			if k.length()+len(ids) == most {
-				k.torn = true
-				return ids
-			}
+	i := len(items) - 1
+	moment := func() (ids []string) {
+		for at := items[max(i, 0)].Timestamp; i >= 0 && items[i].Timestamp.Equal(at); i-- {
 			ids = append(ids, items[i].ID)
 		}
 		return ids
 	}
-	k.last = take()
-	if i >= 0 && !k.torn && k.length() < most {
-		k.first = take()
+	last := moment()
+	if i < 0 {
+		return seam{first: last[:max(1, len(items)/2)], torn: true}
 	}
-	if len(k.first) == 0 {
-		k.torn = true
+	before := moment()
+	if i < 0 { // not the whole page again
+		return seam{first: last}
 	}
-	return k
+	return seam{first: before, then: last}
 }
 
 // within looks for the seam in the next page. steady: nothing came before it.
 func (k seam) within(items []flowroute.MDR) (held, steady bool) {
 	missing := make(map[string]bool, k.length())
-	for _, id := range k.last {
+	for _, id := range slices.Concat(k.first, k.then) {
 		missing[id] = true
 	}
-	for _, id := range k.first {
-		missing[id] = true
-	}
+	steady = true
 	for i, m := range items {
-		delete(missing, m.ID)
-		if i+1 == len(k.first) {
-			steady = len(missing) <= len(k.last) && !anyOf(k.first, missing)
+		if i < len(k.first) && !slices.Contains(k.first, m.ID) {
+			steady = false
 		}
+		delete(missing, m.ID)
 	}
-	return len(missing) == 0, steady || k.length() == 0
-}
-
-func anyOf(ids []string, set map[string]bool) bool {
-	return slices.ContainsFunc(ids, func(id string) bool { return set[id] })
+	return len(missing) == 0, steady || k.torn
 }
 
 // page asks for one page, again when the answer was none: reading changes nothing.
@@ -175,7 +164,7 @@ func (r reader) page(ctx context.Context, q flowroute.MDRQuery) (flowroute.Page[
 			r.report.Pages++
 			return page, nil
 		}
-		if asked == maxAsks || ctx.Err() != nil || !passing(err) {
+		if asked == maxAsks || !r.passing(ctx, err) {
 			return page, err
 		}
 		if api, ok := errors.AsType[*flowroute.APIError](err); ok && api.RetryAfter > wait {
@@ -190,16 +179,14 @@ func (r reader) page(ctx context.Context, q flowroute.MDRQuery) (flowroute.Page[
 	}
 }
 
-// passing reports whether an error may be gone in a moment: the server's, the
-// network's, a page that is no JSON. What the API says about the request itself or
-// about our credentials stays, and so does the end of the permits at a shutdown.
-func passing(err error) bool {
-	if api, ok := errors.AsType[*flowroute.APIError](err); ok {
-		return api.Status >= http.StatusInternalServerError || api.Status == http.StatusTooManyRequests || api.Status == http.StatusRequestTimeout
+// passing reports whether an error may be gone in a moment. What the API says about
+// the request itself or about our credentials stays.
+func (r reader) passing(ctx context.Context, err error) bool {
+	if ctx.Err() != nil || errors.Is(err, flowroute.ErrInvalid) || r.giveUp != nil && r.giveUp(err) {
+		return false
 	}
-	_, network := errors.AsType[net.Error](err)
-	_, garbage := errors.AsType[*json.SyntaxError](err)
-	return network || garbage || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF)
+	api, ok := errors.AsType[*flowroute.APIError](err)
+	return !ok || api.Status >= http.StatusInternalServerError || api.Status == http.StatusTooManyRequests || api.Status == http.StatusRequestTimeout
 }
 
 func sleep(ctx context.Context, d time.Duration) error {

@@ -70,6 +70,12 @@ func (r rules) due(w window, st windowState, known bool, now, began time.Time) b
 	return !now.Before(next)
 }
 
+// last reports whether a reading now is one after which a window may be done. It
+// must be a sure one; those before are followed by another anyway.
+func (r rules) last(w window, now time.Time) bool {
+	return !now.Before(w.end().Add(max(secondReading, r.late)))
+}
+
 // done reports whether a window need not be read again, ever.
 func (r rules) done(w window, st windowState) bool {
 	end := w.end()
@@ -84,10 +90,13 @@ func (r rules) next(c coverage, now, began time.Time, longest int, before span) 
 		st, known := c.windows[w]
 		return r.due(w, st, known, now, began)
 	}
+	// A span is of one kind: so a recent window, where rows still come in, does not
+	// spoil the last reading of an old one.
+	joins := func(w, other window) bool { return due(w) && r.last(w, now) == r.last(other, now) }
 	last, low := windowOf(now), r.low(c, now)
 	if before.to != last && due(last) {
 		s := span{last, last}
-		for s.from > low && s.length() < longest && due(s.from-1) {
+		for s.from > low && s.length() < longest && joins(s.from-1, last) {
 			s.from--
 		}
 		return s, true
@@ -97,7 +106,7 @@ func (r rules) next(c coverage, now, began time.Time, longest int, before span) 
 			continue
 		}
 		s := span{w, w}
-		for s.to+1 < last && s.length() < longest && due(s.to+1) {
+		for s.to+1 < last && s.length() < longest && joins(s.to+1, w) {
 			s.to++
 		}
 		return s, true

@@ -22,7 +22,10 @@ type SyncerOptions struct {
 	PageSize   int           // rows asked for at once; a page is what is held in memory. Defaults to 1000.
 	RetryWait  time.Duration // before a page that failed is asked for again; doubles. Defaults to 1 s.
 	Lease      time.Duration // a sync that died keeps others out for so long. Defaults to 30 s.
-	Logger     *slog.Logger  // Defaults to none.
+	// GiveUp names errors of the client's gate after which asking again is no use,
+	// such as the end of permits at a shutdown. Defaults to none.
+	GiveUp func(error) bool
+	Logger *slog.Logger // Defaults to none.
 }
 
 // Refiner learns how messages ended; [ledger.Ledger] is one.
@@ -144,6 +147,10 @@ func (s *Syncer) sync(ctx context.Context, r SyncRequest, report *Report) error 
 			break
 		}
 		read, err := s.read(ctx, &c, next, now, report)
+		if errors.Is(err, ErrListMoved) && next.length() > 1 {
+			longest = next.length() / 2 // fewer pages, less time for rows to move
+			continue
+		}
 		if err != nil {
 			return err
 		}
@@ -205,11 +212,8 @@ func (s *Syncer) read(ctx context.Context, c *coverage, next span, now time.Time
 		}
 		return err
 	}
-	from := reader{api: s.api, pageSize: s.o.PageSize, retry: s.o.RetryWait, report: report, now: s.now}
-	// The last reading that a window gets must be a sure one; those before it are
-	// followed by another anyway.
-	exact := !now.Before(next.from.end().Add(s.rules.late))
-	p, err := from.read(ctx, next, exact, keep)
+	from := reader{api: s.api, pageSize: s.o.PageSize, retry: s.o.RetryWait, giveUp: s.o.GiveUp, report: report, now: s.now}
+	p, err := from.read(ctx, next, s.rules.last(next.from, now), keep)
 	if err != nil {
 		return p, err
 	}
