@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"net/http"
 	"net/url"
+	"strings"
 	"unicode/utf8"
 )
 
@@ -14,6 +15,9 @@ import (
 func (c *call) attributes() (map[string]json.RawMessage, *reply) {
 	if len(bytes.TrimSpace(c.body)) == 0 {
 		return nil, nil
+	}
+	if strings.HasPrefix(c.r.Header.Get("Content-Type"), "application/x-www-form-urlencoded") {
+		return c.formAttributes(), nil
 	}
 	if bad := c.checkJSON(); bad != nil {
 		return nil, bad
@@ -46,6 +50,19 @@ func (c *call) attributes() (map[string]json.RawMessage, *reply) {
 		}
 	}
 	return attrs, nil
+}
+
+// formAttributes reads the form that the Python SDK sends for CNAM records
+// and portability: texts, and lists where a name is repeated.
+func (c *call) formAttributes() map[string]json.RawMessage {
+	attrs := map[string]json.RawMessage{}
+	form, _ := url.ParseQuery(string(c.body))
+	for name, values := range form {
+		if attrs[name] = encode(values); len(values) == 1 {
+			attrs[name] = encode(values[0])
+		}
+	}
+	return attrs
 }
 
 // checkJSON refuses what is not a JSON object in UTF-8. A JSON string that

@@ -3,7 +3,6 @@ package flowroutetest
 import (
 	"encoding/json"
 	"net/http"
-	"net/url"
 	"slices"
 	"strconv"
 	"strings"
@@ -51,18 +50,16 @@ func (s *Simulator) withNumber(c *call, f func(*number) reply) reply {
 	return s.apiError(http.StatusNotFound, "", noNumber)
 }
 
-// phoneNumbers reads {"numbers":[…]}, or the form that the Python SDK sends.
+// phoneNumbers reads {"numbers":[…]}.
 func (c *call) phoneNumbers() ([]string, *reply) {
-	if strings.HasPrefix(c.r.Header.Get("Content-Type"), "application/x-www-form-urlencoded") {
-		v, _ := url.ParseQuery(string(c.body))
-		return v["numbers"], nil
-	}
 	attrs, bad := c.attributes()
 	if bad != nil {
 		return nil, bad
 	}
 	var list []string
-	if json.Unmarshal(attrs["numbers"], &list) != nil {
+	if v := attrs["numbers"]; len(v) > 0 && v[0] == '"' {
+		list = []string{textOf(v, "numbers", fieldErrors{})}
+	} else if json.Unmarshal(v, &list) != nil {
 		rep := invalidField("numbers", "Not a valid list.")
 		return nil, &rep
 	}
