@@ -14,8 +14,8 @@ type E164 struct{ n uint64 }
 const (
 	minDigits  = 8 // of an E.164 number, country code included
 	maxDigits  = 15
-	nanpDigits = 10 // of a North American number without its 1
-	nanpPrefix = 1e10
+	nanpDigits = 10   // of a North American number without its 1
+	nanpPrefix = 1e10 // the 1 itself
 )
 
 // NumberError says why something is no phone number. It shows no more of the
@@ -61,25 +61,28 @@ func ParseE164(s string) (E164, error) {
 		plus, brackets bool
 	)
 	for i := 0; i < len(s); i++ {
-		switch ch := s[i]; {
-		case '0' <= ch && ch <= '9':
-			if ch == '0' && digits > 0 && s[i-1] == '(' {
-				return refuse(s, reasonTrunk)
-			}
-			if n == 0 && ch == '0' {
+		ch := s[i]
+		if digit := ch - '0'; digit <= 9 {
+			switch {
+			case digit == 0 && digits == 0:
 				return refuse(s, reasonZero)
-			}
-			if digits++; digits > maxDigits {
+			case digit == 0 && s[i-1] == '(':
+				return refuse(s, reasonTrunk)
+			case digits == maxDigits:
 				return refuse(s, reasonLong)
 			}
-			n = n*10 + uint64(ch-'0')
-		case ch == ' ' || ch == '-' || ch == '.' || ch == '\t':
-		case ch == '+':
+			n = n*10 + uint64(digit)
+			digits++
+			continue
+		}
+		switch ch {
+		case ' ', '-', '.', '\t':
+		case '+':
 			if plus || digits > 0 {
 				return refuse(s, reasonPlus)
 			}
 			plus = true
-		case ch == '(' || ch == ')':
+		case '(', ')':
 			if brackets == (ch == '(') {
 				return refuse(s, reasonBrackets)
 			}
@@ -92,21 +95,19 @@ func ParseE164(s string) (E164, error) {
 			i += size - 1
 		}
 	}
-	if brackets {
+	switch {
+	case brackets:
 		return refuse(s, reasonBrackets)
-	}
-	if digits == 0 {
+	case digits == 0:
 		return refuse(s, reasonEmpty)
+	case plus:
+	case digits == nanpDigits:
+		n += nanpPrefix
+		digits++
+	case digits != nanpDigits+1 || n/nanpPrefix != 1:
+		return refuse(s, reasonCountry)
 	}
-	if !plus {
-		switch {
-		case digits == nanpDigits:
-			n += nanpPrefix
-		case digits != nanpDigits+1 || n < nanpPrefix || n >= 2*nanpPrefix:
-			return refuse(s, reasonCountry)
-		}
-	}
-	if reason := check(n); reason != "" {
+	if reason := check(n, digits); reason != "" {
 		return refuse(s, reason)
 	}
 	return E164{n}, nil
@@ -114,36 +115,31 @@ func ParseE164(s string) (E164, error) {
 
 // E164FromUint64 is the inverse of [E164.Uint64], by the rules of [ParseE164].
 func E164FromUint64(n uint64) (E164, error) {
-	if reason := check(n); reason != "" {
-		return refuse(strconv.FormatUint(n, 10), reason)
+	text := strconv.FormatUint(n, 10)
+	if reason := check(n, len(text)); reason != "" {
+		return refuse(text, reason)
 	}
 	return E164{n}, nil
 }
 
-// check returns what is wrong with the digits n, country code included.
-func check(n uint64) string {
-	digits, first := 0, uint64(0)
-	for rest := n; rest > 0; rest /= 10 {
-		digits++
-		first = rest
-	}
+// check returns what is wrong with a number, country code included.
+func check(n uint64, digits int) string {
 	switch {
-	case first == 1:
-		return checkNANP(n, digits)
+	case digits == nanpDigits+1 && n/nanpPrefix == 1:
+		return checkNANP(n - nanpPrefix)
 	case digits < minDigits:
 		return reasonShort
 	case digits > maxDigits:
 		return reasonLong
+	case startsWithOne(n):
+		return reasonNANP
 	default:
 		return ""
 	}
 }
 
-func checkNANP(n uint64, digits int) string {
-	if digits != nanpDigits+1 {
-		return reasonNANP
-	}
-	switch area, exchange := nanpInUse(n - nanpPrefix); {
+func checkNANP(national uint64) string {
+	switch area, exchange := nanpInUse(national); {
 	case !area:
 		return reasonArea
 	case !exchange:
@@ -151,6 +147,13 @@ func checkNANP(n uint64, digits int) string {
 	default:
 		return ""
 	}
+}
+
+func startsWithOne(n uint64) bool {
+	for n >= 10 {
+		n /= 10
+	}
+	return n == 1
 }
 
 // separator returns the length of the separator beyond ASCII that s begins with,

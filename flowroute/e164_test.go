@@ -12,7 +12,6 @@ import (
 	"testing"
 
 	"github.com/nyaruka/phonenumbers"
-	"google.golang.org/protobuf/proto"
 
 	"github.com/flowroute-worker/flowroute-worker/flowroute"
 )
@@ -95,7 +94,7 @@ func TestParseE164Refuses(t *testing.T) {
 // valid is what libphonenumber says of a North American number.
 func valid(national uint64) bool {
 	return phonenumbers.IsValidNumber(&phonenumbers.PhoneNumber{
-		CountryCode:    proto.Int32(1),
+		CountryCode:    new(int32(1)),
 		NationalNumber: &national,
 	})
 }

@@ -1,6 +1,11 @@
 package flowroute
 
-import "net/http"
+import (
+	"context"
+	"net"
+	"net/http"
+	"time"
+)
 
 // ReadError lets the fuzz test read error bodies without a server.
 func (c *Client) ReadError(status int, body []byte) *APIError {
@@ -8,3 +13,15 @@ func (c *Client) ReadError(status int, body []byte) *APIError {
 	e.readEnvelope(body, c.clean)
 	return e
 }
+
+// Dial makes a connection as the client's requests do.
+func (c *Client) Dial(ctx context.Context, addr string) (*net.TCPConn, error) {
+	dialled, err := c.wire.DialContext(ctx, "tcp", addr)
+	if err != nil {
+		return nil, err
+	}
+	return dialled.(*conn).tcp, nil
+}
+
+// IdleTimeout returns how long an unused connection is kept.
+func (c *Client) IdleTimeout() time.Duration { return c.wire.IdleConnTimeout }

@@ -13,7 +13,6 @@ import (
 	"strings"
 
 	"github.com/nyaruka/phonenumbers"
-	"google.golang.org/protobuf/proto"
 )
 
 const (
@@ -88,7 +87,7 @@ func usedSubblocks(prefix int) []int {
 
 func valid(national uint64) bool {
 	return phonenumbers.IsValidNumber(&phonenumbers.PhoneNumber{
-		CountryCode:    proto.Int32(1),
+		CountryCode:    new(int32(1)),
 		NationalNumber: &national,
 	})
 }

@@ -10,6 +10,7 @@ import (
 	"syscall"
 	"testing"
 	"time"
+	"unsafe"
 
 	"github.com/flowroute-worker/flowroute-worker/flowroute"
 )
@@ -34,6 +35,40 @@ func smallReceiveBuffer(c *net.ListenConfig) {
 			return err
 		}
 		return failed
+	}
+}
+
+// TestSocket checks what the kernel was told about a connection.
+func TestSocket(t *testing.T) {
+	t.Parallel()
+	server := newWire(t, func(c *net.TCPConn, _ func() error) { c.Read(make([]byte, 1)) })
+	c := newClient(t, server.url, timeout(7*time.Second))
+	tcp := must(c.Dial(t.Context(), strings.TrimPrefix(server.url, "http://")))
+	defer tcp.Close()
+
+	const tcpUserTimeout = 18 // of linux/tcp.h
+	var userTimeout int
+	var linger [2]int32 // on, seconds
+	size := uint32(unsafe.Sizeof(linger))
+	err := must(tcp.SyscallConn()).Control(func(fd uintptr) {
+		userTimeout = must(syscall.GetsockoptInt(int(fd), syscall.IPPROTO_TCP, tcpUserTimeout))
+		_, _, errno := syscall.Syscall6(syscall.SYS_GETSOCKOPT, fd, syscall.SOL_SOCKET, syscall.SO_LINGER,
+			uintptr(unsafe.Pointer(&linger)), uintptr(unsafe.Pointer(&size)), 0)
+		if errno != 0 {
+			t.Error(errno)
+		}
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if userTimeout != 7000 {
+		t.Errorf("TCP_USER_TIMEOUT: got %d ms, want the client's timeout", userTimeout)
+	}
+	if linger != [2]int32{1, 0} {
+		t.Errorf("SO_LINGER: got %v, want on with 0 s", linger)
+	}
+	if got := c.IdleTimeout(); got <= 0 || got > 10*time.Second {
+		t.Errorf("got idle timeout %v, want at most 10 s", got)
 	}
 }
 

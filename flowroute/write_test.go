@@ -316,7 +316,7 @@ func TestOnStatus(t *testing.T) {
 	told := make(chan int, 1)
 	server := newWire(t, func(c *net.TCPConn, next func() error) {
 		next()
-		io.WriteString(c, accepted+"Content-Length: 25\r\n\r\n")
+		io.WriteString(c, accepted+"Content-Length: 26\r\n\r\n")
 		<-told
 		io.WriteString(c, `{"data":{"id":"mdr2-abc"}}`)
 	})
