@@ -126,7 +126,8 @@ func summarize(list []time.Duration) waits {
 
 // print writes the table.
 func (r *demoReport) print(out io.Writer) error {
-	err := table(out, []string{"\nMESSAGES", "LEDGER", "TRUTH", ""}, func(row func(cells ...string)) {
+	fmt.Fprintln(out)
+	err := table(out, []string{"MESSAGES", "LEDGER", "TRUTH", ""}, func(row func(cells ...string)) {
 		n := strconv.Itoa
 		taken := r.Truth[ledger.Accepted] + r.Truth[ledger.Delivered] + r.Truth[ledger.Undelivered]
 		accepted := r.Ledger[ledger.Accepted] + r.Ledger[ledger.Delivered] + r.Ledger[ledger.Undelivered]

@@ -54,8 +54,8 @@ const permitNotice = 2 * time.Second
 
 // withAPI gives do a client whose requests take permits of the shared limit, and
 // hands what is left of them over to Redis at the end.
-func (d *desk) withAPI(ctx context.Context, errs io.Writer, observe func(flowroute.Observation), do func(ctx context.Context, api *flowroute.Client) error) error {
-	api, err := d.client(flowroute.Options{Observe: observe})
+func (d *desk) withAPI(ctx context.Context, errs io.Writer, do func(ctx context.Context, api *flowroute.Client) error) error {
+	api, err := d.client(flowroute.Options{})
 	if err != nil {
 		return err
 	}

@@ -54,7 +54,8 @@ func newRoot(w world) *cobra.Command {
 	root.AddCommand(
 		newDemo(w), newSimulate(w), newRun(w),
 		newSend(w), newStatus(w), newCancel(w),
-		newLimits(w), newVersion(w),
+		newNumbers(w), newRoutes(w), newMDR(w), newLimits(w),
+		newDoctor(w), newVersion(w),
 	)
 	return root
 }

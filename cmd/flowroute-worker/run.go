@@ -165,9 +165,9 @@ func inspect(ctx context.Context, redis redisClients, s settings, log *slog.Logg
 		case redisconn.LevelError:
 			refused = append(refused, join(f))
 		case redisconn.LevelWarning:
-			log.WarnContext(ctx, f.Text, "fix", f.Fix)
+			log.WarnContext(ctx, join(f))
 		default:
-			log.InfoContext(ctx, f.Text, "fix", f.Fix)
+			log.InfoContext(ctx, join(f))
 		}
 	}
 	if len(refused) > 0 {

@@ -27,8 +27,8 @@ func outcomeFlags(cmd *cobra.Command) outcome {
 }
 
 // finish prints the receipt, or waits for the job and prints what became of it.
-// Standard output gets the job's id, with --wait its state too; all else goes to
-// standard error.
+// Standard output gets the job's id, with --wait its state too, and the number
+// that was bought; all else goes to standard error.
 func (o outcome) finish(ctx context.Context, w world, d *desk, receipt jobs.Receipt) error {
 	if receipt.Duplicate && !*o.json {
 		fmt.Fprintf(w.errs, "the key's job exists already, with the same content; it is %s\n", receipt.State)
@@ -47,7 +47,14 @@ func (o outcome) finish(ctx context.Context, w world, d *desk, receipt jobs.Rece
 	if *o.json {
 		err = printJSON(w.out, viewJob(job))
 	} else {
-		_, err = fmt.Fprintln(w.out, receipt.ID, job.State)
+		line := []any{receipt.ID, job.State}
+		if job.Type == jobs.TypePurchaseNumber && job.State.Succeeded() {
+			line = append(line, numberOf(job))
+		}
+		_, err = fmt.Fprintln(w.out, line...)
+		if report := viewJob(job).Report; report != nil {
+			fmt.Fprintln(w.errs, clean(string(report)))
+		}
 		if job.Warning != "" {
 			fmt.Fprintln(w.errs, "warning:", clean(job.Warning))
 		}

@@ -1,0 +1,207 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/flowroute-worker/flowroute-worker/flowroute"
+	"github.com/flowroute-worker/flowroute-worker/jobs/inventory"
+)
+
+// numberView is one of the account's numbers as JSON, with the names of the HTTP
+// API.
+type numberView struct {
+	Number           string    `json:"number"`
+	Alias            string    `json:"alias,omitempty"`
+	Type             string    `json:"type,omitempty"`
+	RateCenter       string    `json:"rate_center,omitempty"`
+	State            string    `json:"state,omitempty"`
+	MessagingEnabled *bool     `json:"messaging_enabled,omitempty"`
+	PrimaryRoute     string    `json:"primary_route,omitempty"`
+	FailoverRoute    string    `json:"failover_route,omitempty"`
+	FirstSeen        time.Time `json:"first_seen,omitzero"`
+	LastSeen         time.Time `json:"last_seen,omitzero"`
+	DetailsRead      time.Time `json:"details_read,omitzero"` // absent: its routes are not known yet
+	Gone             time.Time `json:"gone,omitzero"`         // absent: ours
+}
+
+func viewNumber(n inventory.Number) numberView {
+	return numberView{
+		Number: n.Number.String(), Alias: n.Alias, Type: n.Type, RateCenter: n.RateCenter, State: n.State,
+		MessagingEnabled: n.MessagingEnabled, PrimaryRoute: n.PrimaryRoute, FailoverRoute: n.FailoverRoute,
+		FirstSeen: n.FirstSeen.UTC(), LastSeen: n.LastSeen.UTC(), DetailsRead: n.DetailsRead.UTC(), Gone: n.Gone.UTC(),
+	}
+}
+
+// viewLive is a number as Flowroute has just told it.
+func viewLive(n flowroute.NumberDetails) numberView {
+	v := numberView{
+		Number: n.Number.Number.String(), Alias: n.Alias, Type: n.Type, RateCenter: n.RateCenter, State: n.State,
+		MessagingEnabled: n.MessagingEnabled,
+	}
+	if n.PrimaryRoute != nil {
+		v.PrimaryRoute = n.PrimaryRoute.ID
+	}
+	if n.FailoverRoute != nil {
+		v.FailoverRoute = n.FailoverRoute.ID
+	}
+	return v
+}
+
+func newNumbersList(w world) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "list",
+		Short: "List the account's numbers",
+		Long: `List the account's numbers from the stored copy, which the numbers sync keeps
+(NUMBERS_SYNC_CRON). Routes are shown by their ids; routes list explains them.`,
+		Example: `  flowroute-worker numbers list
+  flowroute-worker numbers list --starts-with 206 --json
+  flowroute-worker numbers list --gone`,
+		Args: noArguments(),
+	}
+	var q inventory.Query
+	cmd.Flags().StringVar(&q.StartsWith, "starts-with", "", "digits at the beginning")
+	cmd.Flags().BoolVar(&q.Gone, "gone", false, "those that the account had before, instead")
+	jsonOut := asJSON(cmd)
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		return w.atDesk(cmd.Context(), redisOnly, func(ctx context.Context, d *desk) error {
+			store, err := inventory.New(d.rdb, inventory.Options{})
+			if err != nil {
+				return err
+			}
+			list := items[numberView]{Items: []numberView{}}
+			for n, err := range store.Each(ctx, q) {
+				if err != nil {
+					return err
+				}
+				list.Items = append(list.Items, viewNumber(n))
+			}
+			if *jsonOut {
+				return printJSON(w.out, list)
+			}
+			if err := printNumbers(w, list.Items); err != nil {
+				return err
+			}
+			report, err := store.LastSync(ctx)
+			if err == nil {
+				fmt.Fprintln(w.errs, asOf("numbers", report.Started))
+			}
+			return err
+		})
+	}
+	return cmd
+}
+
+// asOf says how old a stored copy is.
+func asOf(what string, synced time.Time) string {
+	if synced.IsZero() {
+		return "no sync of " + what + " has run yet: the copy is filled by flowroute-worker run"
+	}
+	return fmt.Sprintf("as of the sync of %s", stamp(synced))
+}
+
+func printNumbers(w world, list []numberView) error {
+	return table(w.out, []string{"NUMBER", "ALIAS", "TYPE", "MESSAGING", "PRIMARY", "FAILOVER", "GONE"}, func(row func(cells ...string)) {
+		for _, n := range list {
+			row(n.Number, orDash(n.Alias), orDash(n.Type), maybe(n.MessagingEnabled), routeID(n, n.PrimaryRoute), routeID(n, n.FailoverRoute), stamp(n.Gone))
+		}
+	})
+}
+
+func maybe(b *bool) string {
+	if b == nil {
+		return "?"
+	}
+	return yesNo(*b)
+}
+
+// routeID tells a number without a route from one whose routes are not known yet.
+func routeID(n numberView, id string) string {
+	if id == "" && n.DetailsRead.IsZero() {
+		return "?"
+	}
+	return orDash(id)
+}
+
+func newNumbersShow(w world) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "show NUMBER",
+		Short: "Show one of the account's numbers",
+		Long:  "Show one of the account's numbers from the stored copy; with --live as Flowroute has it now.",
+		Example: `  flowroute-worker numbers show +12065550100
+  flowroute-worker numbers show 2065550100 --live --json`,
+		Args: takes(1, 1, "a number"),
+	}
+	live, jsonOut := cmd.Flags().Bool("live", false, "ask Flowroute"), asJSON(cmd)
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		number, err := flowroute.ParseE164(args[0])
+		if err != nil {
+			return &usageError{err: err, path: cmd.CommandPath()}
+		}
+		var v numberView
+		if *live {
+			err = w.askAPI(cmd.Context(), func(ctx context.Context, api *flowroute.Client) error {
+				n, err := api.Number(ctx, number)
+				v = viewLive(n)
+				return err
+			})
+			if errors.Is(err, flowroute.ErrNotFound) {
+				err = fmt.Errorf("this number is not on the account: %w", err)
+			}
+		} else {
+			err = w.atDesk(cmd.Context(), redisOnly, func(ctx context.Context, d *desk) error {
+				v, err = storedNumber(ctx, d, number)
+				return err
+			})
+		}
+		if err != nil {
+			return err
+		}
+		if *jsonOut {
+			return printJSON(w.out, v)
+		}
+		return printNumber(w, v, *live)
+	}
+	return cmd
+}
+
+func storedNumber(ctx context.Context, d *desk, number flowroute.E164) (numberView, error) {
+	store, err := inventory.New(d.rdb, inventory.Options{})
+	if err != nil {
+		return numberView{}, err
+	}
+	n, err := store.Get(ctx, number)
+	if err != nil {
+		return numberView{}, fmt.Errorf("stored copy: %w; --live asks Flowroute", err)
+	}
+	return viewNumber(n), nil
+}
+
+func printNumber(w world, v numberView, live bool) error {
+	return table(w.out, nil, func(row func(cells ...string)) {
+		known := v
+		if live {
+			known.DetailsRead = time.Now()
+		}
+		row("number", v.Number)
+		row("alias", orDash(v.Alias))
+		row("type", orDash(v.Type))
+		row("rate center", orDash(v.RateCenter))
+		row("state", orDash(v.State))
+		row("messaging", maybe(v.MessagingEnabled))
+		row("primary route", routeID(known, v.PrimaryRoute))
+		row("failover route", routeID(known, v.FailoverRoute))
+		if live {
+			return
+		}
+		row("first seen", stamp(v.FirstSeen))
+		row("last seen", stamp(v.LastSeen))
+		if !v.Gone.IsZero() {
+			row("gone", stamp(v.Gone))
+		}
+	})
+}
