@@ -9,17 +9,17 @@ import (
 )
 
 // failBefore answers a request that does not take effect, or not as usual.
-func (c *call) failBefore(name string, f Fault) (rep reply, handled bool) {
+func (c *call) failBefore(name string, f Fault) reply {
 	s := c.s
 	switch name {
 	case "500-before", "read-500":
-		return s.apiError(http.StatusInternalServerError, "Internal Server Error", "Try again later."), true
+		return s.apiError(http.StatusInternalServerError, "Internal Server Error", "Try again later.")
 	case "503-before":
-		return bareHTML(http.StatusServiceUnavailable), true
+		return bareHTML(http.StatusServiceUnavailable)
 	case "502-html":
-		return bareHTML(http.StatusBadGateway), true
+		return bareHTML(http.StatusBadGateway)
 	case "408-before":
-		return reply{status: http.StatusRequestTimeout}, true
+		return reply{status: http.StatusRequestTimeout}
 	case "reset-before":
 		c.cut(true)
 	case "read-cut":
@@ -28,47 +28,47 @@ func (c *call) failBefore(name string, f Fault) (rep reply, handled bool) {
 		s.holdOpen(c.r.Context())
 		c.cut(false)
 	case "bare-403-html":
-		return bareHTML(http.StatusForbidden), true
+		return bareHTML(http.StatusForbidden)
 	case "401":
-		return s.apiError(http.StatusUnauthorized, "Unauthorized", "Authentication failed."), true
+		return s.apiError(http.StatusUnauthorized, "Unauthorized", "Authentication failed.")
 	case "403":
-		return notAuthorized(), true
+		return notAuthorized()
 	case "404-url":
-		return noSuchURL(), true
+		return noSuchURL()
 	case "405":
-		return s.methodNotAllowed(nil), true
+		return s.methodNotAllowed(nil)
 	case "415":
-		return s.apiError(http.StatusUnsupportedMediaType, "Unsupported Media Type", "The payload format is not supported."), true
+		return s.apiError(http.StatusUnsupportedMediaType, "Unsupported Media Type", "The payload format is not supported.")
 	case "429", "read-429":
-		return s.tooManyRequests(false), true
+		return s.tooManyRequests(false)
 	case "429-retry-after":
-		rep = s.tooManyRequests(false)
+		rep := s.tooManyRequests(false)
 		rep.header = http.Header{"Retry-After": {strconv.Itoa(int(math.Ceil(f.Delay.Seconds())))}}
-		return rep, true
+		return rep
 	case "429-retry-after-date":
-		rep = s.tooManyRequests(false)
+		rep := s.tooManyRequests(false)
 		rep.header = http.Header{"Retry-After": {retryAfterDate(s.now(), f.Delay)}}
-		return rep, true
+		return rep
 	case "redirect-302":
-		return c.redirect(http.StatusFound, f), true
+		return c.redirect(http.StatusFound, f)
 	case "redirect-307":
-		return c.redirect(http.StatusTemporaryRedirect, f), true
+		return c.redirect(http.StatusTemporaryRedirect, f)
 	case "redirect-308":
-		return c.redirect(http.StatusPermanentRedirect, f), true
+		return c.redirect(http.StatusPermanentRedirect, f)
 	case "accepted-late":
 		c.acceptLate(name, f)
 	case "refused-leaves-failed-record":
-		return c.refuseWithRecord(), true
+		return c.refuseWithRecord()
 	case "media-over-limit":
-		return s.apiError(http.StatusUnprocessableEntity, "", `Error fetching media: File at "https://media.example.com/a.gif" is over 767840 byte limit.`), true
+		return s.apiError(http.StatusUnprocessableEntity, "", `Error fetching media: File at "https://media.example.com/a.gif" is over 767840 byte limit.`)
 	case "media-fetch-error":
-		return s.apiError(http.StatusUnprocessableEntity, "", `Error fetching media: "https://media.example.com/a.gif" could not be fetched.`), true
+		return s.apiError(http.StatusUnprocessableEntity, "", `Error fetching media: "https://media.example.com/a.gif" could not be fetched.`)
 	case "purchase-no-funds":
-		return s.apiError(http.StatusForbidden, "Forbidden", "Insufficient funds to purchase this number."), true
+		return s.apiError(http.StatusForbidden, "Forbidden", "Insufficient funds to purchase this number.")
 	case "read-garbage":
-		return reply{status: http.StatusOK, html: true, body: []byte("<html><body>Welcome to the hotel network</body></html>")}, true
+		return reply{status: http.StatusOK, html: true, body: []byte("<html><body>Welcome to the hotel network</body></html>")}
 	}
-	return reply{}, true
+	return reply{}
 }
 
 // failAfter spoils the answer rep of a request that took effect.
@@ -92,9 +92,6 @@ func (c *call) failAfter(name string, f Fault, rep reply) reply {
 		c.truncate(rep)
 	case "accepted-empty":
 		rep.body = nil
-	case "mdr-lag-correlated":
-		s.HoldRecords(f.Delay)
-		c.cut(false)
 	case "slow-body":
 		c.slowBody(rep, f.Delay)
 		return reply{}

@@ -90,7 +90,7 @@ func TestVersions(t *testing.T) {
 	t.Parallel()
 	b := setup(t, flowroutetest.Options{})
 	id := b.send(strings.Repeat("x", 161))
-	old := b.get("/v2.1/messages/" + id).at(t, "data.attributes").(map[string]any)
+	old := b.get("/v2.1/messages/"+id).at(t, "data.attributes").(map[string]any)
 	if _, ok := old["price_details"]; ok {
 		t.Error("v2.1 has price_details")
 	}

@@ -156,11 +156,15 @@ func (s *Simulator) postMessage(c *call) reply {
 // acceptLocked makes m's records and the callbacks that tell of them.
 func (s *Simulator) acceptLocked(c *call, m *outgoing, from *number) (id [16]byte, index int, jobs []hookJob) {
 	now := s.now()
+	st := s.acct.store
 	texts, lag := []string{m.body}, time.Duration(0)
 	if s.faults.any.Load() {
 		texts, lag = s.recordFaults(m)
+		if f, ok := s.faults.hit("mdr-lag-correlated", OpSend); ok {
+			st.hold(now.UnixNano(), f.Delay)
+			c.lost = "mdr-lag-correlated"
+		}
 	}
-	st := s.acct.store
 	code, done := s.fateLocked(m.to, now)
 	for n, text := range texts {
 		r := s.newRecord(now, m.from, m.to, text, m.mms)

@@ -109,10 +109,5 @@ func (s *Simulator) Complete() int {
 func (s *Simulator) HoldRecords(d time.Duration) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	until := s.now().Add(d).UnixNano()
-	s.acct.store.promote(s.now().UnixNano())
-	if d > 0 {
-		until = max(until, s.acct.store.holdUntil)
-	}
-	s.acct.store.holdUntil = until
+	s.acct.store.hold(s.now().UnixNano(), d)
 }

@@ -37,6 +37,7 @@ type call struct {
 	msg     *outgoing // of OpSend, when it could be read
 	msgErr  *reply
 	log     *Request
+	lost    string // the record fault that loses the answer too
 }
 
 // reply is an answer that has not been sent yet.
@@ -100,27 +101,26 @@ func (c *call) answer() reply {
 	}
 	s.held.stop(c.act.op, false, s.closed)
 	if name, f, ok := s.faults.pick(phaseBefore, c.act.op); ok {
-		if c.log != nil {
-			s.seen.fault(c.log, name)
+		c.note(name)
+		rep := c.failBefore(name, f)
+		if c.act.op == OpSend && rep.status != 0 {
+			s.counts.refused()
 		}
-		rep, handled := c.failBefore(name, f)
-		if handled {
-			if c.act.op == OpSend && rep.status != 0 {
-				s.counts.refused()
-			}
-			return rep
-		}
+		return rep
 	}
 	rep := c.act.run(c)
 	if c.act.op == OpSend && rep.status >= 300 {
 		s.counts.refused()
 	}
 	s.held.stop(c.act.op, true, s.closed)
+	if c.lost != "" {
+		c.note(c.lost)
+		rep.spoil(c.lost)
+		c.cut(false)
+	}
 	if rep.status < 300 {
 		if name, f, ok := s.faults.pick(phaseAfter, c.act.op); ok {
-			if c.log != nil {
-				s.seen.fault(c.log, name)
-			}
+			c.note(name)
 			if rep.spoil != nil {
 				rep.spoil(name)
 			}
@@ -128,6 +128,13 @@ func (c *call) answer() reply {
 		}
 	}
 	return rep
+}
+
+// note writes down which fault happened to the request.
+func (c *call) note(fault string) {
+	if c.log != nil {
+		c.s.seen.fault(c.log, fault)
+	}
 }
 
 // write sends the answer after the configured latency.

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"slices"
 	"sort"
+	"time"
 )
 
 const (
@@ -177,6 +178,16 @@ func (st *store) promote(now int64) {
 		}
 	}
 	st.shown = append(append(st.shown, tail...), due...)
+}
+
+// hold lets nothing more become visible for d from now; 0 ends a hold.
+func (st *store) hold(now int64, d time.Duration) {
+	st.promote(now)
+	if d > 0 {
+		st.holdUntil = max(st.holdUntil, now+int64(d))
+	} else {
+		st.holdUntil = 0
+	}
 }
 
 // complete ends what is still in flight, at now.
