@@ -34,6 +34,9 @@ type row struct {
 const (
 	blockFormat = 1
 	headSize    = 5
+	// Of the levels that use the dictionary, one that takes under half the time of
+	// the default, for 6% larger blocks (BenchmarkPut).
+	squeezeLevel = 3
 	// A block of more than this is not ours, or broken.
 	maxBlock = 256 << 20
 )
@@ -57,7 +60,7 @@ type squeezer struct{ writers, readers sync.Pool }
 func newSqueezer() *squeezer {
 	z := &squeezer{}
 	z.writers.New = func() any {
-		w, err := flate.NewWriterDict(io.Discard, flate.DefaultCompression, []byte(dictionary))
+		w, err := flate.NewWriterDict(io.Discard, squeezeLevel, []byte(dictionary))
 		if err != nil {
 			panic(err) // only for a level that does not exist
 		}
