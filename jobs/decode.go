@@ -35,9 +35,9 @@ func (d *door) decode(b []byte, fields map[string]any) (v version, readable bool
 		d.refuse("", CodeNotUTF8, "the payload must be UTF-8")
 		return v, false
 	}
-	var whole json.RawMessage
-	if err := json.Unmarshal(b, &whole); err != nil {
-		place := ""
+	if !json.Valid(b) {
+		var ignored any
+		err, place := json.Unmarshal(b, &ignored), ""
 		if syntax, ok := errors.AsType[*json.SyntaxError](err); ok {
 			place = fmt.Sprintf(" at byte %d", syntax.Offset)
 		}
@@ -45,7 +45,7 @@ func (d *door) decode(b []byte, fields map[string]any) (v version, readable bool
 		return v, false
 	}
 	fields["v"] = &v
-	readable = d.object("", whole, fields)
+	readable = d.object("", b, fields)
 	if v.given && v.n != payloadVersion {
 		d.refuse("v", CodeVersion, "this version reads \"v\":%d", payloadVersion)
 	}

@@ -99,6 +99,8 @@ func TestPlainTasksAreTakenIn(t *testing.T) {
 		"route":         {"route-update", "numbers", `{"v":1,"number":"2065550100","primary":{"id":"1"}}`, want{state: ledger.Queued, queue: "numbers"}},
 		"sync":          {"sync-mdr", "sync", `{"v":1}`, want{state: ledger.Queued, queue: "sync"}},
 
+		"00000000-0000-0000-0000-000000000000": {"send-message", "normal", good + `}`, want{state: ledger.Queued, queue: "normal", numbers: true}},
+
 		"no version":    {"send-message", "normal", strings.Replace(good, `"v":1,`, "", 1) + `}`, want{state: ledger.Failed, queue: "normal", detail: `v: is missing`, numbers: true}},
 		"no number":     {"send-message", "normal", `{"v":1,"from":"+12065550100","to":"bob","body":"secret 8731"}`, want{state: ledger.Failed, queue: "normal", detail: "to: "}},
 		"bad key":       {"send-message", "normal", good + `,"key":"k2","boddy":"x"}`, want{state: ledger.Failed, queue: "normal", detail: "boddy: unknown field", numbers: true}},
@@ -231,7 +233,7 @@ func TestContentStaysTheSame(t *testing.T) {
 
 func FuzzParseTask(f *testing.F) {
 	for _, seed := range []string{
-		"", `{"v":1,"job":"0199b2a4-7c1e-7d3a-9b55-0a1b2c3d4e5f","gen":1}`, `{"v":1,"number":"2065550100","primary":{"id":"1"}}`,
+		"", `{"v":1,"job":"00000000-0000-0000-0000-000000000000","gen":1}`, `{"v":1,"job":"0199b2a4-7c1e-7d3a-9b55-0a1b2c3d4e5f","gen":1}`, `{"v":1,"number":"2065550100","primary":{"id":"1"}}`,
 		`{"v":1,"from":"+12065550100","to":"+12065550123","body":"hello"}`, `{"v":1,"search":{"state":"WA"},"max_setup_cost":1e2}`, `{"v":1,"since":null}`,
 	} {
 		for i := range ledger.Types() {

@@ -46,7 +46,7 @@ func ParseTask(t ledger.Type, taskID, queue string, payload []byte) (Task, error
 	if v.n > payloadVersion {
 		return Task{}, fmt.Errorf("read task: %w", ledger.ErrNewerVersion)
 	}
-	job.ID = ledger.TaskID(taskID)
+	job.ID = plainID(taskID)
 	if err := d.err(); err != nil {
 		refused := ledger.NewJob{
 			ID: job.ID, Type: t, Queue: queueFor(t, queue), From: job.From, To: job.To,
@@ -71,13 +71,21 @@ func parseNudge(payload []byte) (Task, bool, error) {
 		return Task{}, false, nil
 	}
 	id, err := ledger.ParseID(n.Job)
-	if err != nil {
+	if err != nil || id.IsZero() {
 		return Task{}, false, nil
 	}
 	if n.V > payloadVersion {
 		return Task{}, false, fmt.Errorf("read nudge: %w", ledger.ErrNewerVersion)
 	}
 	return Task{ID: id, Nudge: true, Generation: n.Gen}, true, nil
+}
+
+// plainID is the id of the job of another app's task.
+func plainID(taskID string) ledger.ID {
+	if id := ledger.TaskID(taskID); !id.IsZero() {
+		return id
+	}
+	return ledger.TaskID("nil " + taskID) // the nil UUID would be no id
 }
 
 // plain reads another app's payload, collecting problems in d.

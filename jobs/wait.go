@@ -18,7 +18,7 @@ func jobID(text string) (ledger.ID, error) {
 	if text == "" || len(text) > maxTaskID {
 		return ledger.ID{}, fmt.Errorf("job id of %d characters: give the id that the receipt has", len(text))
 	}
-	return ledger.TaskID(text), nil
+	return plainID(text), nil
 }
 
 // Get reads a job by its id, or by the task id of a plain asynq task without a
