@@ -108,7 +108,7 @@ func (c *Client) apiError(q call, resp *http.Response) *APIError {
 	body, _ := io.ReadAll(io.LimitReader(resp.Body, maxError))
 	e := &APIError{
 		Method:     q.method,
-		Path:       q.shown(),
+		Path:       cmp.Or(q.masked, q.path),
 		Status:     resp.StatusCode,
 		RetryAfter: retryAfter(resp.Header.Get("Retry-After"), time.Now()),
 	}

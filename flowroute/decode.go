@@ -19,13 +19,11 @@ import (
 type text string
 
 func (t *text) UnmarshalJSON(b []byte) error {
-	switch b[0] {
-	case '{', '[':
-		return fmt.Errorf("is %s, not a text", kind(b))
-	default:
-		*t = text(looseText(b))
-		return nil
+	if b[0] == '{' || b[0] == '[' {
+		return errors.New("a text is an object or an array")
 	}
+	*t = text(looseText(b))
+	return nil
 }
 
 // flag is a JSON boolean, or one as a word: SDKs send is_mms as "true".
@@ -38,7 +36,7 @@ func (f *flag) UnmarshalJSON(b []byte) error {
 	}
 	v, err := strconv.ParseBool(s)
 	if err != nil {
-		return errors.New("is not a boolean")
+		return errors.New("a flag is not a boolean")
 	}
 	*f = flag(v)
 	return nil
@@ -53,8 +51,11 @@ func (i *integer) UnmarshalJSON(b []byte) error {
 		return nil
 	}
 	n, err := scaled(s, 1)
+	if err != nil {
+		return fmt.Errorf("an integer %w", err)
+	}
 	*i = integer(n)
-	return err
+	return nil
 }
 
 // dollars is an amount of dollars as a JSON number or string. An empty string is
@@ -66,29 +67,31 @@ func (d *dollars) UnmarshalJSON(b []byte) error {
 		return nil
 	}
 	n, err := scaled(looseText(b), nanosPerDollar)
+	if err != nil {
+		return fmt.Errorf("an amount %w", err)
+	}
 	*d = dollars(n)
-	return err
+	return nil
 }
 
-// moment is a timestamp; those without a zone are UTC.
+// moment is a timestamp, usually RFC 3339 with a fraction of two or six digits or
+// none. There may be a space for the T, and no zone, which is UTC.
 type moment struct{ time.Time }
-
-// timestampLayouts, the usual one first: messages have RFC 3339 with fractions
-// of two or six digits or none; CNAM records have a space for the T.
-const timestampLayouts = time.RFC3339Nano + "|2006-01-02T15:04:05|2006-01-02 15:04:05Z07:00|2006-01-02 15:04:05"
 
 func (m *moment) UnmarshalJSON(b []byte) error {
 	s := looseText(b)
 	if s == "" {
 		return nil
 	}
-	for layout := range strings.SplitSeq(timestampLayouts, "|") {
+	for _, layout := range [...]string{
+		time.RFC3339Nano, "2006-01-02T15:04:05", "2006-01-02 15:04:05Z07:00", time.DateTime,
+	} {
 		if t, err := time.Parse(layout, s); err == nil {
 			m.Time = t.UTC()
 			return nil
 		}
 	}
-	return errors.New("is not a timestamp")
+	return errors.New("a timestamp has an unknown form")
 }
 
 // scaled returns the decimal s times scale, exactly for all that has no more
@@ -111,15 +114,6 @@ func scaled(s string, scale int64) (int64, error) {
 	}
 	n, _ := f.Int64()
 	return n, nil
-}
-
-func kind(b []byte) string {
-	switch b[0] {
-	case '{':
-		return "an object"
-	default:
-		return "an array"
-	}
 }
 
 // resource is a JSON:API object with the relationships that Flowroute uses.

@@ -33,7 +33,7 @@ func TestDecode(t *testing.T) {
 		MessageType: "longcode", AmountNanodollars: 4_000_000, AmountDisplay: "$0.0040",
 		Timestamp: time.Date(2017, 12, 21, 16, 44, 34, 930_000_000, time.UTC),
 		Receipts: []flowroute.DeliveryReceipt{
-			{Level: 2, Status: "message buffered", StatusCode: ptr(1003), Description: "Message accepted by Carrier", Timestamp: receiptTime},
+			{Level: 2, Status: "message buffered", StatusCode: new(1003), Description: "Message accepted by Carrier", Timestamp: receiptTime},
 			{Level: 1, Status: "smsc submit", Description: "Message has been sent", Timestamp: receiptTime},
 		},
 	}
@@ -146,7 +146,7 @@ func TestDecodeMDROddities(t *testing.T) {
 		Timestamp:    time.Date(2024, 10, 19, 1, 21, 21, 980_000_000, time.UTC),
 		PriceDetails: &flowroute.PriceDetails{BaseRate: 4_000_000, SurchargeRate: 3_000_000, ChargedCost: 14_000_000, SegmentCount: 2},
 		Receipts: []flowroute.DeliveryReceipt{
-			{Level: 2, Status: "delivered", StatusCode: ptr(1004), Timestamp: second},
+			{Level: 2, Status: "delivered", StatusCode: new(1004), Timestamp: second},
 			{Level: 1, Status: "smsc submit"},
 			{Level: 1, Timestamp: second},
 		},
@@ -205,8 +205,8 @@ func TestNumberWithoutRoute(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := flowroute.NumberDetails{
-		Number: flowroute.Number{Number: sender, MessagingEnabled: ptr(false), Status: "PURCHASED",
-			SetupCost: ptr(flowroute.Money(0)), MonthlyCost: ptr(flowroute.Money(1_250_000_000))},
+		Number: flowroute.Number{Number: sender, MessagingEnabled: new(false), Status: "PURCHASED",
+			SetupCost: new(flowroute.Money(0)), MonthlyCost: new(flowroute.Money(1_250_000_000))},
 		E911ID: "20155", CNAMPresetID: "22671",
 	}
 	if diff := cmp.Diff(want, got, sameRecord); diff != "" {

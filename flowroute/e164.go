@@ -115,9 +115,10 @@ func ParseE164(s string) (E164, error) {
 
 // E164FromUint64 is the inverse of [E164.Uint64], by the rules of [ParseE164].
 func E164FromUint64(n uint64) (E164, error) {
-	text := strconv.FormatUint(n, 10)
+	var digits [20]byte
+	text := strconv.AppendUint(digits[:0], n, 10)
 	if reason := check(n, len(text)); reason != "" {
-		return refuse(text, reason)
+		return refuse(string(text), reason)
 	}
 	return E164{n}, nil
 }

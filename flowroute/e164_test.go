@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
-	"strconv"
 	"strings"
 	"testing"
 
@@ -99,8 +98,9 @@ func valid(national uint64) bool {
 	})
 }
 
+// accepts is what our table says.
 func accepts(national uint64) bool {
-	_, err := flowroute.ParseE164("+1" + strconv.FormatUint(national, 10))
+	_, err := flowroute.E164FromUint64(1e10 + national)
 	return err == nil
 }
 
@@ -112,8 +112,8 @@ func TestNANPAgreesAtRandom(t *testing.T) {
 	for range 200_000 {
 		national := 2_000_000_000 + r.Uint64N(8_000_000_000)
 		want := valid(national)
-		if got := accepts(national); got != want {
-			t.Fatalf("+1%d: got %v, want %v", national, got, want)
+		if _, err := flowroute.ParseE164(fmt.Sprint("+1", national)); (err == nil) != want || accepts(national) != want {
+			t.Fatalf("+1%d: got %v, want valid: %v", national, err, want)
 		}
 		if want {
 			yes++
@@ -151,7 +151,7 @@ func TestNANPAgreesAtBoundaries(t *testing.T) {
 }
 
 // TestNANPAgreesWithinAreas compares one number of each exchange where an area
-// code has an unusual set of them, and of every seventh elsewhere: a block could
+// code has an unusual set of them, and of some elsewhere: a block could
 // be missing between two boundaries that agree.
 func TestNANPAgreesWithinAreas(t *testing.T) {
 	t.Parallel()
@@ -164,7 +164,7 @@ func TestNANPAgreesWithinAreas(t *testing.T) {
 		}
 		step := uint64(1)
 		if inUse == 0 || inUse == 800 { // none, or all that begin with 2 to 9
-			step = 7
+			step = 23
 		}
 		for nxx := uint64(0); nxx < 1000; nxx += step {
 			national := (npa*1000+nxx)*10_000 + 1234

@@ -186,7 +186,7 @@ func TestRetryAfter(t *testing.T) {
 		{"-3", 0, 0},
 		{"soon", 0, 0},
 		{"99999999999", 24 * time.Hour, 24 * time.Hour},
-		{time.Now().Add(time.Minute).UTC().Format(http.TimeFormat), time.Second, time.Minute},
+		{time.Now().Add(time.Hour).UTC().Format(http.TimeFormat), time.Minute, time.Hour},
 		{time.Now().Add(-time.Minute).UTC().Format(http.TimeFormat), 0, 0},
 	}
 	for _, test := range tests {

@@ -30,20 +30,13 @@ type call struct {
 	endpoint Endpoint
 	method   string
 	path     string // below the base URL, made of safe characters only
-	masked   string // path as it may be shown; "" when path itself may
+	masked   string // the path as errors may show it; defaults to path
 	query    url.Values
 	limit    int64 // of the response body
 	body     any   // marshalled as JSON; nil for reads
 
 	// invalid is what is wrong with the arguments; the request is then not made.
 	invalid error
-}
-
-func (q call) shown() string {
-	if q.masked != "" {
-		return q.masked
-	}
-	return q.path
 }
 
 // reply is a 2xx response to a write. Its body is nil when it could not be read,
@@ -103,7 +96,7 @@ func (c *Client) readOnce(ctx context.Context, q call, f *flight, out any) (stat
 func (c *Client) write(ctx context.Context, w Write, q call) (reply, error) {
 	f := new(flight)
 	defer f.settle() // whatever happens from here, a Pass gets its end
-	f.deadlines[0] = w.Deadline
+	f.deadline = w.Deadline
 	if w.Pass != nil {
 		f.admit(w.Pass)
 	}
@@ -230,12 +223,16 @@ func (c *Client) watch(ctx context.Context, q call) func(status int, outcome str
 			Op: q.op, Endpoint: q.endpoint, Method: q.method,
 			Status: status, Duration: took, Outcome: outcome,
 		})
-		c.logger.LogAttrs(ctx, slog.LevelDebug, "flowroute request",
+		attrs := []slog.Attr{
 			slog.String("op", q.op),
 			slog.String("limit_key", string(q.endpoint)),
 			slog.Int("status_code", status),
 			slog.String("outcome", outcome),
 			slog.Int64("duration_ms", took.Milliseconds()),
-			slog.Any("err", err))
+		}
+		if err != nil {
+			attrs = append(attrs, slog.Any("err", err))
+		}
+		c.logger.LogAttrs(ctx, slog.LevelDebug, "flowroute request", attrs...)
 	}
 }

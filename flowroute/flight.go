@@ -27,8 +27,9 @@ var (
 // either was still open, then nothing complete has left and nothing ever will,
 // whatever net/http's goroutines still do.
 type flight struct {
-	pass      ticket
-	deadlines [2]time.Time // the caller's and the Pass's; either may be zero
+	pass         ticket
+	deadline     time.Time // the caller's; may be zero
+	passDeadline time.Time // the Pass's; may be zero
 
 	body latch
 	wire latch
@@ -37,6 +38,12 @@ type flight struct {
 	took bool        // the kernel took a byte; the writing goroutine's own
 
 	conn atomic.Pointer[conn]
+}
+
+// admit gives the flight its permission.
+func (f *flight) admit(p Pass) {
+	f.pass.Pass = p
+	f.passDeadline = p.Deadline()
 }
 
 // load makes payload the body of the flight's request. A request without one
@@ -49,32 +56,6 @@ func (f *flight) load(payload []byte) io.ReadCloser {
 		return nil
 	}
 	return &oneShot{flight: f, rest: payload}
-}
-
-// latch settles a race for good: of pass and shut, whichever comes first.
-type latch struct{ state atomic.Uint32 }
-
-const (
-	latchOpen uint32 = iota
-	latchPassed
-	latchShut
-)
-
-func (l *latch) pass() bool { return l.settle(latchPassed) }
-func (l *latch) shut() bool { return l.settle(latchShut) }
-func (l *latch) open() bool { return l.state.Load() == latchOpen }
-
-// undo takes a pass back: what it stood for did not happen after all.
-func (l *latch) undo() { l.state.CompareAndSwap(latchPassed, latchOpen) }
-
-func (l *latch) settle(to uint32) bool {
-	return l.state.CompareAndSwap(latchOpen, to) || l.state.Load() == to
-}
-
-// admit gives the flight its permission.
-func (f *flight) admit(p Pass) {
-	f.pass.Pass = p
-	f.deadlines[1] = p.Deadline()
 }
 
 // leave asks to take the step that l guards. The deadline counts only for the
@@ -95,7 +76,7 @@ func (f *flight) leave(l *latch) error {
 }
 
 func (f *flight) expired(now time.Time) bool {
-	return after(now, f.deadlines[0]) || after(now, f.deadlines[1])
+	return after(now, f.deadline) || after(now, f.passDeadline)
 }
 
 // after reports whether deadline is behind us on either clock: the monotonic one
@@ -135,6 +116,26 @@ func (f *flight) settle() {
 	if !f.pass.over() {
 		f.giveUp()
 	}
+}
+
+// latch settles a race for good: of pass and shut, whichever comes first.
+type latch struct{ state atomic.Uint32 }
+
+const (
+	latchOpen uint32 = iota
+	latchPassed
+	latchShut
+)
+
+func (l *latch) pass() bool { return l.settle(latchPassed) }
+func (l *latch) shut() bool { return l.settle(latchShut) }
+func (l *latch) open() bool { return l.state.Load() == latchOpen }
+
+// undo takes a pass back: what it stood for did not happen after all.
+func (l *latch) undo() { l.state.CompareAndSwap(latchPassed, latchOpen) }
+
+func (l *latch) settle(to uint32) bool {
+	return l.state.CompareAndSwap(latchOpen, to) || l.state.Load() == to
 }
 
 // ticket makes sure that a Pass hears of its request in the promised order:

@@ -113,7 +113,7 @@ func TestStoppedBetweenBodyAndWire(t *testing.T) {
 	f, c, body, _, told := aboard(t, "body")
 	c.Write([]byte("header "))
 	p, _ := io.ReadAll(body)
-	f.deadlines[0] = time.Now().Add(-time.Millisecond)
+	f.deadline = time.Now().Add(-time.Millisecond)
 	if n, err := c.Write(p); n != 0 || !errors.Is(err, ErrWriteDeadline) {
 		t.Errorf("got %d, %v, want the deadline to hold", n, err)
 	}

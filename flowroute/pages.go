@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"maps"
 	"net/http"
 	"net/url"
 	"slices"
@@ -38,7 +39,6 @@ type listing[A, T any] struct {
 	path          string
 	query         url.Values
 	limit, offset int
-	invalid       error
 	item          func(resource[A]) (T, error)
 }
 
@@ -57,7 +57,7 @@ func list[A, T any](ctx context.Context, c *Client, l listing[A, T]) iter.Seq2[T
 				path:     l.path,
 				query:    windowed(l.query, l.limit, offset),
 				limit:    maxList,
-				invalid:  errors.Join(l.invalid, checkWindow(l.limit, l.offset)),
+				invalid:  checkWindow(l.limit, l.offset),
 			}, &doc)
 			if err != nil {
 				yield(none, err)
@@ -88,10 +88,13 @@ func list[A, T any](ctx context.Context, c *Client, l listing[A, T]) iter.Seq2[T
 
 // MDRs yields the messages of a window, newest first as far as Flowroute keeps
 // to that. It reads page by page, and each page begins with the last row of the
-// one before: so rows that arrive meanwhile push nothing out of sight. When that
-// row is not there, the list has changed otherwise, and reading starts again from
-// q.Offset; the fourth time it ends with [ErrListMoved]. So a row may come more
-// than once, but none that was there from beginning to end is missed.
+// one before: so rows that arrive at the head meanwhile push none out of sight.
+// When that row is not there, the list has changed otherwise, and reading starts
+// again from q.Offset; the fourth time it ends with [ErrListMoved].
+//
+// A row may come more than once. A row that moves from the unread part to the
+// head, as it would if Flowroute ordered by last change, can be missed: who
+// concludes something from a row's absence reads twice, or all in one page.
 func (c *Client) MDRs(ctx context.Context, q MDRQuery) iter.Seq2[MDR, error] {
 	return func(yield func(MDR, error) bool) {
 		for range 1 + maxRestarts {
@@ -160,8 +163,6 @@ func checkWindow(limit, offset int) error {
 // windowed adds limit and offset to a query.
 func windowed(query url.Values, limit, offset int) url.Values {
 	v := url.Values{"limit": {strconv.Itoa(limit)}, "offset": {strconv.Itoa(offset)}}
-	for name, values := range query {
-		v[name] = values
-	}
+	maps.Copy(v, query)
 	return v
 }

@@ -30,7 +30,7 @@ func TestRequests(t *testing.T) {
 		}, recorded{Method: "POST", URL: "/v2.1/messages", Body: `{"data":{"type":"message","attributes":{"to":"12065550199","from":"12065550100","media_urls":["https://example.com/cat.png"],"dlr_callback":"https://example.com/dlr?a=b\u0026c=d"}}}`}},
 		{"text as MMS", func(ctx context.Context, c *flowroute.Client) {
 			m := hello
-			m.IsMMS = ptr(true)
+			m.IsMMS = new(true)
 			c.SendMessage(ctx, m, flowroute.Write{})
 		}, recorded{Method: "POST", URL: "/v2.1/messages", Body: `{"data":{"type":"message","attributes":{"to":"12065550199","from":"12065550100","body":"hello there","is_mms":true}}}`}},
 		{"MDR", func(ctx context.Context, c *flowroute.Client) { c.MDR(ctx, "mdr2-abc") },
@@ -43,11 +43,11 @@ func TestRequests(t *testing.T) {
 			}
 		}, recorded{Method: "GET", URL: "/v2.1/messages?limit=1000&offset=0&start_date=2026-01-02T11%3A04%3A05.67Z"}},
 		{"area codes", func(ctx context.Context, c *flowroute.Client) {
-			for range c.AreaCodes(ctx, flowroute.AreaCodeQuery{MaxSetupCost: ptr(3.25)}) {
+			for range c.AreaCodes(ctx, flowroute.AreaCodeQuery{MaxSetupCost: new(3.25)}) {
 			}
 		}, recorded{Method: "GET", URL: "/v2/numbers/available/areacodes?limit=400&max_setup_cost=3.25&offset=0"}},
 		{"exchanges", func(ctx context.Context, c *flowroute.Client) {
-			for range c.Exchanges(ctx, flowroute.ExchangeQuery{AreaCode: "347", MaxSetupCost: ptr(0.0), Limit: 5, Offset: 10}) {
+			for range c.Exchanges(ctx, flowroute.ExchangeQuery{AreaCode: "347", MaxSetupCost: new(0.0), Limit: 5, Offset: 10}) {
 			}
 		}, recorded{Method: "GET", URL: "/v2/numbers/available/exchanges?areacode=347&limit=5&max_setup_cost=0&offset=10"}},
 		{"search", func(ctx context.Context, c *flowroute.Client) {
@@ -58,7 +58,7 @@ func TestRequests(t *testing.T) {
 			c.PurchaseNumber(ctx, sender, flowroute.PurchaseOptions{}, flowroute.Write{})
 		}, recorded{Method: "POST", URL: "/v2/numbers/12065550100", Body: `{}`}},
 		{"purchase with options", func(ctx context.Context, c *flowroute.Client) {
-			c.PurchaseNumber(ctx, sender, flowroute.PurchaseOptions{CNAMLookups: ptr(false), MessagingEnabled: ptr(true), MessagingEmail: "a@example.com", MessagingCallbackURL: "https://example.com"}, flowroute.Write{})
+			c.PurchaseNumber(ctx, sender, flowroute.PurchaseOptions{CNAMLookups: new(false), MessagingEnabled: new(true), MessagingEmail: "a@example.com", MessagingCallbackURL: "https://example.com"}, flowroute.Write{})
 		}, recorded{Method: "POST", URL: "/v2/numbers/12065550100", Body: `{"cnam_lookups_enabled":false,"messaging_enabled":true,"messaging_email":"a@example.com","messaging_callback_url":"https://example.com"}`}},
 		{"numbers", func(ctx context.Context, c *flowroute.Client) {
 			for range c.Numbers(ctx, flowroute.NumberQuery{StartsWith: "1206", EndsWith: "0", Contains: "55", Alias: "front desk"}) {
@@ -192,8 +192,8 @@ func TestEndpoints(t *testing.T) {
 	}
 	for name, m := range map[string]flowroute.Message{
 		"media":         {MediaURLs: []string{"https://example.com/cat.png"}},
-		"is_mms":        {IsMMS: ptr(true)},
-		"media, is_mms": {MediaURLs: []string{"https://example.com/cat.png"}, IsMMS: ptr(false)},
+		"is_mms":        {IsMMS: new(true)},
+		"media, is_mms": {MediaURLs: []string{"https://example.com/cat.png"}, IsMMS: new(false)},
 	} {
 		if !m.MMS() {
 			t.Errorf("%s: want an MMS", name)

@@ -19,6 +19,8 @@ const (
 
 	// More than any request header we make, so that a GET is one write.
 	writeBuffer = 16 << 10
+
+	maxResponseHeader = 64 << 10
 )
 
 // newTransport returns a transport that makes one request of one RoundTrip.
@@ -43,6 +45,8 @@ func newTransport(timeout time.Duration, roots *x509.CertPool) *http.Transport {
 		MaxIdleConnsPerHost: 64,
 		IdleConnTimeout:     idleTimeout,
 		WriteBufferSize:     writeBuffer,
+
+		MaxResponseHeaderBytes: maxResponseHeader,
 	}
 }
 
