@@ -113,6 +113,7 @@ func (c *call) cut(reset bool) {
 	if err != nil {
 		panic(http.ErrAbortHandler) // a test's recorder, or HTTP/2: no connection to reset
 	}
+	c.begun = true
 	if tcp, ok := conn.(*net.TCPConn); ok {
 		_ = tcp.SetLinger(0)
 	}
@@ -137,6 +138,7 @@ func (c *call) slowBody(rep reply, d time.Duration) {
 
 // startBody sends the header of rep, with the length of its body.
 func (c *call) startBody(rep reply) {
+	c.begun = true
 	c.s.counts.answered(rep.status)
 	if c.log != nil {
 		c.s.seen.status(c.log, rep.status)

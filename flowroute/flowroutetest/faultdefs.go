@@ -33,7 +33,7 @@ func faultDefs() []faultDef {
 		def(phaseBefore, "reset-before", writeOps(), 0, "the connection is reset; nothing took effect"),
 		def(phaseBefore, "silence-before", writeOps(), 0, "no answer until the client gives up; nothing took effect"),
 		def(phaseBefore, "bare-403-html", writeOps(), 0, "403 of a firewall with an HTML body; nothing took effect"),
-		def(phaseBefore, "401", writeOps(), 0, "401 as for an expired key"),
+		def(phaseBefore, "401", allOps(), 0, "401 as for an expired key"),
 		def(phaseBefore, "403", writeOps(), 0, "403 ActionNotAuthorizedError"),
 		def(phaseBefore, "404-url", writeOps(), 0, "404 of an unknown path, with a string status"),
 		def(phaseBefore, "405", writeOps(), 0, "405 with the error envelope"),

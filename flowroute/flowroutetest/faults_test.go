@@ -319,6 +319,7 @@ func TestFaultNamesAndValues(t *testing.T) {
 		{"probability", s.SetFault("429", flowroutetest.Fault{Probability: 1.5}), "probability is from 0 to 1"},
 		{"operation", s.SetFault("429", flowroutetest.Fault{Count: 1, On: []flowroutetest.Op{"mail"}}), `no operation "mail"`},
 		{"options", flowroutetest.Options{Faults: flowroutetest.Faults{"x": {}}, FailShare: 2}.Validate(), "fail share 2"},
+		{"owned number", flowroutetest.Options{Owned: []string{"2065550100"}}.Validate(), `owned number "2065550100"`},
 		{"base path", flowroutetest.Options{BasePath: "flowroute/"}.Validate(), "base path"},
 		{"window", s.SetLimits(flowroutetest.Limits{Window: "round"}), `window "round"`},
 		{"negative limit", s.SetLimits(flowroutetest.Limits{SMSPerSecond: -1}), "not negative"},

@@ -153,7 +153,9 @@ func appendRecord(b []byte, r *record, now int64, priced bool) []byte {
 	} else {
 		b = append(b, `","message_encoding":0,"timestamp":"`...)
 	}
+	stamp := len(b)
 	b = time.Unix(0, r.stamp).UTC().AppendFormat(b, mdrTime)
+	shown := b[stamp:len(b):len(b)] // most receipts have the same time: formatted once
 	b = append(b, `","is_mms":`...)
 	b = strconv.AppendBool(b, r.flags&flagMMS != 0)
 	if tollFree(ours) {
@@ -164,7 +166,7 @@ func appendRecord(b []byte, r *record, now int64, priced bool) []byte {
 	if priced {
 		b = appendPrice(b, r)
 	}
-	b = appendReceipts(append(b, `,"delivery_receipts":[`...), r, now)
+	b = appendReceipts(append(b, `,"delivery_receipts":[`...), r, now, shown)
 	b = append(b, `]},"type":"message","id":"`...)
 	b = append(appendMDRID(b, r.id), '"')
 	if len(r.media) > 0 {
@@ -181,7 +183,7 @@ func appendRecord(b []byte, r *record, now int64, priced bool) []byte {
 }
 
 // appendReceipts has the latest and highest first, as the samples do.
-func appendReceipts(b []byte, r *record, now int64) []byte {
+func appendReceipts(b []byte, r *record, now int64, stamp []byte) []byte {
 	var room [3]receipt
 	list := r.receipts(now, room[:0])
 	for i := len(list) - 1; i >= 0; i-- {
@@ -193,7 +195,11 @@ func appendReceipts(b []byte, r *record, now int64) []byte {
 			b = strconv.AppendInt(b, int64(d.code), 10)
 		}
 		b = append(append(append(b, `,"status_code_description":"`...), d.about...), `","timestamp":"`...)
-		b = time.Unix(0, d.at).UTC().AppendFormat(b, mdrTime)
+		if d.at == r.stamp {
+			b = append(b, stamp...)
+		} else {
+			b = time.Unix(0, d.at).UTC().AppendFormat(b, mdrTime)
+		}
 		b = strconv.AppendInt(append(b, `","level":`...), int64(d.level), 10)
 		b = append(b, '}')
 		if i > 0 {

@@ -2,6 +2,7 @@ package flowroutetest_test
 
 import (
 	"fmt"
+	"math/rand/v2"
 	"net/url"
 	"strings"
 	"testing"
@@ -9,6 +10,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/flowroute-worker/flowroute-worker/flowroute"
 	"github.com/flowroute-worker/flowroute-worker/flowroute/flowroutetest"
 )
 
@@ -128,6 +130,32 @@ func TestSegmentsCost(t *testing.T) {
 				t.Errorf("got %v nanodollars, encoding %v, body %q, want %v, %v, %q", attrs["amount_nanodollars"], attrs["message_encoding"], attrs["body"], c.nano, c.encoding, c.body)
 			}
 		})
+	}
+}
+
+// TestSegmentsAgree: this package counts segments by itself; the client of
+// package flowroute must come to the same.
+func TestSegmentsAgree(t *testing.T) {
+	t.Parallel()
+	b := setup(t, flowroutetest.Options{})
+	alphabet := []rune("abc \n\"\\{^~é’€漢😀")
+	rng := rand.New(rand.NewPCG(1, 2))
+	for range 300 {
+		known := 1 + rng.IntN(len(alphabet))
+		text := make([]rune, 1+rng.IntN(400))
+		for i := range text {
+			text[i] = alphabet[rng.IntN(known)]
+		}
+		id, err := b.Plant(flowroutetest.Record{From: ours, To: theirs, Body: string(text)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		attrs := b.get("/v2.2/messages/"+id).at(t, "data.attributes").(map[string]any)
+		n, encoding := flowroute.Segments(string(text))
+		got := fmt.Sprint(attrs["price_details"].(map[string]any)["segment_count"], attrs["message_encoding"])
+		if want := fmt.Sprint(n, map[flowroute.Encoding]int{flowroute.EncodingASCII: 0, flowroute.EncodingUCS2: 8}[encoding]); got != want {
+			t.Errorf("%q: got segments and encoding %s, flowroute.Segments says %s", string(text), got, want)
+		}
 	}
 }
 

@@ -105,11 +105,11 @@ func (s *Simulator) purchaseNumber(c *call) reply {
 	defer s.mu.Unlock()
 	b := s.acct.book
 	if n := b.owned[digits(value)]; n != nil && !strings.HasPrefix(value, "+") {
-		return s.apiError(s.o.Choices.AlreadyOwnedStatus, "Unprocessable Entity", "This number is already on your account.")
+		return s.apiError(s.o.Choices.AlreadyOwnedStatus, http.StatusText(s.o.Choices.AlreadyOwnedStatus), "This number is already on your account.")
 	}
 	i, ok := b.forSale(value)
 	if !ok {
-		return s.apiError(s.o.Choices.TakenStatus, "Resource not found", "This number is not available for purchase.")
+		return s.apiError(s.o.Choices.TakenStatus, http.StatusText(s.o.Choices.TakenStatus), "This number is not available for purchase.")
 	}
 	f := b.sale[i]
 	b.sale = slices.Delete(b.sale, i, i+1)

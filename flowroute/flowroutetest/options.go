@@ -66,7 +66,7 @@ type Options struct {
 	Faults    Faults
 
 	// KeepMessages bounds memory: older messages and records are forgotten,
-	// in blocks of 4,096. 0: all are kept (about 300 bytes each plus the body).
+	// in blocks of 4,096. 0: all are kept (about 320 bytes each plus the body).
 	KeepMessages int
 	// KeepRequests is how many of the latest requests [Simulator.Requests]
 	// holds. 0: none ([NewServer]: 10,000).
@@ -182,8 +182,32 @@ func (o Options) Validate() error {
 	if o.Latency < 0 || o.Jitter < 0 || o.MDRDelay < 0 {
 		bad("latency, jitter and MDR delay are not negative")
 	}
+	for _, list := range []struct {
+		what    string
+		numbers []string
+	}{{"owned", o.Owned}, {"undeliverable", o.Undeliverable}, {"opted out", o.optOutNumbers()}, {"inventory", o.forSaleNumbers()}} {
+		for _, n := range list.numbers {
+			if digits(n) == 0 {
+				bad("%s number %q: 11 digits beginning with 1 are needed", list.what, n)
+			}
+		}
+	}
 	problems = append(problems, o.Limits.validate(), o.Faults.Validate())
 	return errors.Join(problems...)
+}
+
+func (o Options) optOutNumbers() (list []string) {
+	for _, p := range o.OptedOut {
+		list = append(list, p.From, p.To)
+	}
+	return list
+}
+
+func (o Options) forSaleNumbers() (list []string) {
+	for _, f := range o.Inventory {
+		list = append(list, f.Number)
+	}
+	return list
 }
 
 func (l Limits) validate() error {

@@ -3,6 +3,7 @@ package flowroutetest
 import (
 	"errors"
 	"io"
+	"maps"
 	"mime"
 	"net/http"
 	"strconv"
@@ -38,6 +39,7 @@ type call struct {
 	msgErr  *reply
 	log     *Request
 	lost    string // the record fault that loses the answer too
+	begun   bool   // the answer has begun, or the connection is no longer ours
 }
 
 // reply is an answer that has not been sent yet.
@@ -75,8 +77,10 @@ func (s *Simulator) serveEndpoint(w http.ResponseWriter, r *http.Request, versio
 	if err != nil {
 		if _, tooBig := errors.AsType[*http.MaxBytesError](err); tooBig {
 			c.write(s.apiError(http.StatusRequestEntityTooLarge, "Request Entity Too Large", "The request body is too large."))
+			return
 		}
-		return // else the client went away before the request was complete
+		c.write(reply{}) // else the client went away before the request was complete
+		return
 	}
 	c.body = body
 	if c.log != nil {
@@ -137,23 +141,22 @@ func (c *call) note(fault string) {
 	}
 }
 
-// write sends the answer after the configured latency.
+// write sends the answer after the configured latency; without one it ends
+// the connection.
 func (c *call) write(rep reply) {
 	s := c.s
-	if rep.status == 0 {
+	if c.begun {
 		return
 	}
-	if d := s.o.Latency + s.jitter(); d > 0 && !s.pause(c.r.Context(), d) {
-		return
+	if rep.status == 0 || !s.pause(c.r.Context(), s.o.Latency+s.jitter()) {
+		panic(http.ErrAbortHandler) // to return would be to answer with an empty 200
 	}
 	s.counts.answered(rep.status)
 	if c.log != nil {
 		s.seen.status(c.log, rep.status)
 	}
 	h := c.w.Header()
-	for k, v := range rep.header {
-		h[k] = v
-	}
+	maps.Copy(h, rep.header)
 	switch {
 	case rep.html:
 		h["Content-Type"] = []string{"text/html"}

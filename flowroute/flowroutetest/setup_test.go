@@ -97,6 +97,10 @@ func (b *bundle) try(method, path, body string, header ...string) (answer, error
 		}
 		req.Header.Set(header[i], header[i+1])
 	}
+	return b.roundTrip(req)
+}
+
+func (b *bundle) roundTrip(req *http.Request) (answer, error) {
 	resp, err := b.http.Do(req)
 	if err != nil {
 		return answer{}, err
@@ -104,6 +108,16 @@ func (b *bundle) try(method, path, body string, header ...string) (answer, error
 	defer resp.Body.Close()
 	text, err := io.ReadAll(resp.Body)
 	return answer{resp.StatusCode, resp.Header, string(text), err}, nil
+}
+
+// raw makes a request that is not of the API.
+func (b *bundle) raw(req *http.Request) answer {
+	b.t.Helper()
+	a, err := b.roundTrip(req)
+	if err = errors.Join(err, a.err); err != nil {
+		b.t.Fatal(err)
+	}
+	return a
 }
 
 // tryAs makes a request without a body and with other credentials.

@@ -122,7 +122,7 @@ func (st *store) accept(m accepted) int {
 }
 
 func (st *store) setFault(message int, fault string) {
-	if i := message - st.forgotten; i >= 0 {
+	if i := message - st.forgotten; i >= 0 && i < len(st.messages) { // else forgotten, or reset meanwhile
 		st.messages[i].fault = fault
 	}
 }
