@@ -41,13 +41,13 @@ func (l *Limiter) join(ctx context.Context) (string, error) {
 	if !greet {
 		return epoch, nil
 	}
-	l.giveMu.Lock()
-	defer l.giveMu.Unlock()
+	l.turn <- struct{}{}
+	defer func() { <-l.turn }()
 	return l.hello(ctx)
 }
 
 // hello joins and presents, until Redis stays in one epoch meanwhile. The
-// caller holds l.giveMu, so that no permit is presented after it was given back.
+// caller holds l.turn, so that no permit is presented after it was given back.
 func (l *Limiter) hello(ctx context.Context) (string, error) {
 	for {
 		l.mu.Lock()
@@ -194,8 +194,8 @@ func (l *Limiter) giveAll(ctx context.Context) {
 // give gives permits of one set of limits back, each after its delay if delays
 // are given.
 func (l *Limiter) give(ctx context.Context, permits []*Permit, delays []time.Duration) error {
-	l.giveMu.Lock()
-	defer l.giveMu.Unlock()
+	l.turn <- struct{}{}
+	defer func() { <-l.turn }()
 	list := make([]returned, len(permits))
 	for i, p := range permits {
 		list[i].token = p.token

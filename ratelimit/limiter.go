@@ -111,8 +111,8 @@ type Limiter struct {
 	stopped  chan struct{} // closed when Run ends
 	work     sync.WaitGroup
 
-	giveMu sync.Mutex // held over hello and give; before mu
-	mu     sync.Mutex
+	turn chan struct{} // held over hello and give, which wait for Redis: a mutex of one place
+	mu   sync.Mutex
 	books
 
 	pauses map[Kind]time.Time // penalties of kinds without a limit; guarded by mu
@@ -131,6 +131,7 @@ func New(rdb redis.UniversalClient, o Options) (*Limiter, error) {
 		lines:   make(map[Kind]*line),
 		drained: make(chan struct{}),
 		stopped: make(chan struct{}),
+		turn:    make(chan struct{}, 1),
 		books:   books{held: make(map[*Permit]struct{}), greet: true, fresh: o.FreshStart},
 		pauses:  make(map[Kind]time.Time),
 	}

@@ -54,8 +54,8 @@ func (l *Limiter) Run(ctx context.Context) error {
 }
 
 func (l *Limiter) renew(ctx context.Context) error {
-	l.giveMu.Lock()
-	defer l.giveMu.Unlock()
+	l.turn <- struct{}{}
+	defer func() { <-l.turn }()
 	_, err := l.hello(ctx)
 	return err
 }

@@ -1,0 +1,172 @@
+package ratelimit_test
+
+import (
+	"context"
+	"errors"
+	"net"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/alicebob/miniredis/v2"
+	"github.com/redis/go-redis/v9"
+	"github.com/redis/go-redis/v9/maintnotifications"
+
+	"github.com/flowroute-worker/flowroute-worker/ratelimit"
+)
+
+// rig is a Redis in fake time, for a test in a bubble, whose commands can be
+// tampered with.
+type rig struct {
+	t     *testing.T
+	redis *miniredis.Miniredis
+	o     ratelimit.Options
+	start time.Time
+}
+
+// newRig has a limit of n per second, and the durations of the theorem as 1 s
+// (WriteWindow), 2 s (PathDelay) and 10 s (Timeout).
+func newRig(t *testing.T, n int) *rig {
+	m := miniredis.NewMiniRedis()
+	t.Cleanup(m.Close)
+	return &rig{t: t, redis: m, start: time.Now(), o: ratelimit.Options{Account: "a",
+		WriteWindow: time.Second, PathDelay: 2 * time.Second, Timeout: 10 * time.Second,
+		Limits: ratelimit.Limits{SMS: ratelimit.Rate{N: n, Per: time.Second}}}}
+}
+
+const (
+	rigLease    = 1*time.Second + 10*time.Second + 1*time.Second // what a lease must cover: window, timeout, period
+	rigPhantoms = 1*time.Second + 2*time.Second + 1*time.Second  // window, path, period
+	rigMargin   = 1500 * time.Millisecond                        // how much longer it may take
+)
+
+// party is one process.
+type party struct {
+	*ratelimit.Limiter
+	r    *rig
+	rdb  *redis.Client
+	stop func() // ends Run and waits for it
+
+	mu   sync.Mutex
+	next func(cmd redis.Cmder, send func(redis.Cmder) error) error // tampers with one script call
+	off  bool                                                      // cut off from Redis
+}
+
+var errCut = errors.New("cut off")
+
+// join starts a process; the first of a test finds a fresh Redis.
+func (r *rig) join(fresh bool) *party {
+	r.t.Helper()
+	p := &party{r: r, rdb: redis.NewClient(&redis.Options{
+		Dialer:   func(context.Context, string, string) (net.Conn, error) { return r.redis.Dial() },
+		Protocol: 2, DisableIdentity: true, PoolSize: 8, MaxRetries: -1,
+		MaintNotificationsConfig: &maintnotifications.Config{Mode: maintnotifications.ModeDisabled},
+	})}
+	p.rdb.AddHook(tamper{p})
+	o := r.o
+	o.FreshStart = fresh
+	var err error
+	if p.Limiter, err = ratelimit.New(p.rdb, o); err != nil {
+		r.t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(r.t.Context())
+	done := make(chan error, 1)
+	go func() { done <- p.Run(ctx) }()
+	p.stop = sync.OnceFunc(func() {
+		cancel()
+		if err := <-done; err != nil {
+			r.t.Error(err)
+		}
+		_ = p.rdb.Close()
+	})
+	r.t.Cleanup(p.stop)
+	synctest.Wait() // it has made itself known
+	return p
+}
+
+type tamper struct{ p *party }
+
+func (h tamper) DialHook(next redis.DialHook) redis.DialHook { return next }
+
+func (h tamper) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
+	return next
+}
+
+func (h tamper) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
+	return func(ctx context.Context, cmd redis.Cmder) error {
+		h.p.mu.Lock()
+		off, twist := h.p.off, h.p.next
+		send := func(cmd redis.Cmder) error { return next(ctx, cmd) }
+		isTake := len(cmd.Args()) > 5 && cmd.Args()[2] == 5 // two keys of one limit, state, waiters, last call
+		if !isTake {
+			twist = nil
+		}
+		if twist != nil {
+			h.p.next = nil
+		}
+		h.p.mu.Unlock()
+		if off {
+			cmd.SetErr(errCut)
+			return errCut
+		}
+		if twist != nil {
+			return twist(cmd, send)
+		}
+		return send(cmd)
+	}
+}
+
+// twist tampers with the next take that the process sends.
+func (p *party) twist(f func(cmd redis.Cmder, send func(redis.Cmder) error) error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.next = f
+}
+
+// cut separates the process from Redis, or joins them again.
+func (p *party) cut(off bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.off = off
+}
+
+func again(cmd redis.Cmder) redis.Cmder { return redis.NewCmd(context.Background(), cmd.Args()...) }
+
+// take takes a permit, however long it waits.
+func (p *party) take() *ratelimit.Permit {
+	p.r.t.Helper()
+	permit, err := p.Take(p.r.t.Context(), ratelimit.KindSMS, ratelimit.LaneNormal)
+	if err != nil {
+		p.r.t.Fatal(err)
+	}
+	return permit
+}
+
+// none fails the test if a permit can be had within d.
+func (p *party) none(d time.Duration) {
+	p.r.t.Helper()
+	ctx, cancel := context.WithTimeout(p.r.t.Context(), d)
+	defer cancel()
+	if _, err := p.Take(ctx, ratelimit.KindSMS, ratelimit.LaneNormal); err == nil {
+		p.r.t.Fatalf("got a permit %v after the start, want none for %v", time.Since(p.r.start), d)
+	}
+}
+
+// out returns how many permits are out.
+func (p *party) out() int {
+	p.r.t.Helper()
+	list, err := p.Status(p.r.t.Context())
+	if err != nil {
+		p.r.t.Fatal(err)
+	}
+	return list[0].Out
+}
+
+// within fails the test unless the time since the start is between the two.
+func (r *rig) within(least, most time.Duration) {
+	r.t.Helper()
+	if got := time.Since(r.start); got < least || got > most {
+		r.t.Fatalf("got a permit %v after the start, want %v to %v", got, least, most)
+	}
+}
