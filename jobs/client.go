@@ -26,13 +26,16 @@ type Options struct {
 	Logger   *slog.Logger // Defaults to none.
 }
 
+const defaultRetention = 720 * time.Hour
+
 // Client asks for jobs and looks them up. It is safe for concurrent use; make one
 // and keep it.
 type Client struct {
-	ledger   *ledger.Ledger
-	asynq    *asynq.Client
-	patience time.Duration
-	log      *slog.Logger
+	ledger    *ledger.Ledger
+	asynq     *asynq.Client
+	retention time.Duration
+	patience  time.Duration
+	log       *slog.Logger
 }
 
 // NewClient makes a client on rdb, which stays the caller's to close. For calls
@@ -42,11 +45,14 @@ func NewClient(rdb redis.UniversalClient, o Options) (*Client, error) {
 	if rdb == nil {
 		return nil, errors.New("jobs: no redis client")
 	}
+	if o.Retention == 0 {
+		o.Retention = defaultRetention
+	}
 	led, err := ledger.New(rdb, ledger.Options{Prefix: o.Prefix, Retention: o.Retention, EventsMax: o.EventsMax})
 	if err != nil {
 		return nil, err
 	}
-	c := &Client{ledger: led, asynq: asynq.NewClientFromRedisClient(rdb), patience: o.Patience, log: o.Logger}
+	c := &Client{ledger: led, asynq: asynq.NewClientFromRedisClient(rdb), retention: o.Retention, patience: o.Patience, log: o.Logger}
 	if c.patience == 0 {
 		c.patience = 5 * time.Second
 	}

@@ -112,7 +112,7 @@ func TestKeyMakesOneJob(t *testing.T) {
 	}
 	for name, change := range same {
 		got, err := b.Send(t.Context(), keyed(change))
-		if err != nil || got != (jobs.Receipt{ID: first.ID, State: ledger.Queued, Duplicate: true, Repeatable: true}) {
+		if err != nil || got != (jobs.Receipt{ID: first.ID, State: ledger.Queued, Duplicate: true, Repeatable: true, KeyRetention: 30 * 24 * 3600}) {
 			t.Errorf("%s: got %+v, %v, want the first job", name, got, err)
 		}
 	}

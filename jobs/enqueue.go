@@ -18,6 +18,7 @@ import (
 // before the first try, so that each try means the same job.
 type draft struct {
 	job     ledger.NewJob
+	keyed   bool
 	created ledger.Created
 	receipt Receipt
 	err     error
@@ -32,7 +33,7 @@ func (d *door) draft(job ledger.NewJob, key string) draft {
 	if key != "" {
 		job.ID = ledger.KeyID(job.Type, key)
 	}
-	return draft{job: job, receipt: Receipt{ID: job.ID.String(), Repeatable: key != ""}}
+	return draft{job: job, keyed: key != ""}
 }
 
 // enqueue writes jobs down and nudges workers. Each draft gets its receipt or its
@@ -49,7 +50,7 @@ func (c *Client) enqueue(ctx context.Context, drafts []draft) error {
 	}
 	if err := ctx.Err(); err != nil {
 		for _, i := range pending {
-			drafts[i].err, drafts[i].receipt = err, Receipt{}
+			drafts[i].err = err
 		}
 		return err
 	}
@@ -59,11 +60,15 @@ func (c *Client) enqueue(ctx context.Context, drafts []draft) error {
 	var duplicates []ledger.ID
 	for _, i := range pending {
 		d := &drafts[i]
+		d.receipt = Receipt{ID: d.job.ID.String(), Repeatable: d.keyed}
+		if d.keyed {
+			d.receipt.KeyRetention = int64(c.retention / time.Second)
+		}
 		switch {
 		case d.err == nil:
 			d.receipt.State = d.created.State
 			// Without a key the id is this call's own: what exists is an earlier try.
-			d.receipt.Duplicate = d.created.Duplicate && d.receipt.Repeatable
+			d.receipt.Duplicate = d.created.Duplicate && d.keyed
 			if d.created.State != ledger.Queued {
 				continue
 			}

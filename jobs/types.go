@@ -57,4 +57,7 @@ type Receipt struct {
 	// Repeatable: asking once more is safe, since a key was given. Else a
 	// repetition is another job.
 	Repeatable bool `json:"repeatable"`
+	// KeyRetention is for how many seconds after the job's end, at least, its key
+	// stays taken; 0 without a key. Afterwards the key makes a new job.
+	KeyRetention int64 `json:"key_retention_seconds,omitempty"`
 }
