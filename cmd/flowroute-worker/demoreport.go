@@ -16,8 +16,8 @@ import (
 
 // demoReport is the demo's result as JSON.
 type demoReport struct {
-	*comparison
 	Agree           bool             `json:"agree"`
+	Messages        *comparison      `json:"messages"`
 	Duplicates      int              `json:"duplicates"` // keys used again, which made no second job
 	Number          string           `json:"number"`
 	NumbersBought   int              `json:"numbers_bought"`
@@ -88,7 +88,7 @@ func (p *play) result(ctx context.Context) (*demoReport, error) {
 	c.compareLimits(truth, p.st.limits)
 
 	r := &demoReport{
-		comparison: c, Agree: len(c.Problems) == 0, Duplicates: p.duplicates, Number: numberOf(found[len(ids)]).String(),
+		Messages: c, Agree: len(c.Problems) == 0, Duplicates: p.duplicates, Number: numberOf(found[len(ids)]).String(),
 		NumbersBought: len(truth.Purchases), RateLimited: truth.Counts.RateLimited, OTP: summarize(codes),
 		Faults: truth.Counts.Faults, TookMS: time.Since(p.started).Milliseconds(),
 	}
@@ -126,17 +126,18 @@ func summarize(list []time.Duration) waits {
 
 // print writes the table.
 func (r *demoReport) print(out io.Writer) error {
+	m := r.Messages
 	fmt.Fprintln(out)
 	err := table(out, []string{"MESSAGES", "LEDGER", "TRUTH", ""}, func(row func(cells ...string)) {
 		n := strconv.Itoa
-		taken := r.Truth[ledger.Accepted] + r.Truth[ledger.Delivered] + r.Truth[ledger.Undelivered]
-		accepted := r.Ledger[ledger.Accepted] + r.Ledger[ledger.Delivered] + r.Ledger[ledger.Undelivered]
-		row("asked for", n(r.Asked), "", fmt.Sprintf("and %d of them twice, by key: no second job", r.Duplicates))
+		taken := m.Truth[ledger.Accepted] + m.Truth[ledger.Delivered] + m.Truth[ledger.Undelivered]
+		accepted := m.Ledger[ledger.Accepted] + m.Ledger[ledger.Delivered] + m.Ledger[ledger.Undelivered]
+		row("asked for", n(m.Asked), "", fmt.Sprintf("and %d of them twice, by key: no second job", r.Duplicates))
 		row("accepted", n(accepted), n(taken), "taken by Flowroute, each once")
-		row("  delivered", n(r.Ledger[ledger.Delivered]), n(r.Delivered.Delivered), "by the records")
-		row("  undelivered", n(r.Ledger[ledger.Undelivered]), n(r.Delivered.Undelivered), "by the records")
-		row("  no receipt yet", n(r.Ledger[ledger.Accepted]), "", "")
-		row("unknown", n(r.Ledger[ledger.Unknown]), n(r.Truth[ledger.Unknown]), "taken; nothing posts these again (finding out which comes later)")
+		row("  delivered", n(m.Ledger[ledger.Delivered]), n(m.Delivered.Delivered), "by the records")
+		row("  undelivered", n(m.Ledger[ledger.Undelivered]), n(m.Delivered.Undelivered), "by the records")
+		row("  no receipt yet", n(m.Ledger[ledger.Accepted]), "", "")
+		row("unknown", n(m.Ledger[ledger.Unknown]), n(m.Truth[ledger.Unknown]), "taken; nothing posts these again (finding out which comes later)")
 		for _, line := range []struct {
 			state ledger.State
 			text  string
@@ -145,12 +146,12 @@ func (r *demoReport) print(out io.Writer) error {
 			{ledger.Cancelled, "cancelled before they were sent"}, {ledger.Expired, "their time was over"},
 			{ledger.Queued, "not sent yet"}, {ledger.Sending, "on the wire"},
 		} {
-			if r.Ledger[line.state] > 0 {
-				row(string(line.state), n(r.Ledger[line.state]), n(r.Truth[line.state]), line.text)
+			if m.Ledger[line.state] > 0 {
+				row(string(line.state), n(m.Ledger[line.state]), n(m.Truth[line.state]), line.text)
 			}
 		}
-		row("all", n(r.Asked), n(r.Taken), "taken by Flowroute")
-		row("twice", "", n(r.Doubled), "")
+		row("all", n(m.Asked), n(m.Taken), "taken by Flowroute")
+		row("twice", "", n(m.Doubled), "")
 		row("")
 		row("NUMBERS", "1", n(r.NumbersBought), "bought, though the answer was lost: "+orDash(r.Number))
 	})
@@ -162,6 +163,7 @@ func (r *demoReport) print(out io.Writer) error {
 }
 
 func (r *demoReport) printTail(out io.Writer) {
+	m := r.Messages
 	var limits []string
 	for _, l := range r.Limits {
 		limits = append(limits, fmt.Sprintf("%s %d of %d", l.Kind, l.Most, l.Limit))
@@ -175,10 +177,10 @@ func (r *demoReport) printTail(out io.Writer) {
 		fmt.Fprintln(out, "AGREED: every message the ledger calls accepted was taken exactly once, and the other way round.")
 		return
 	}
-	fmt.Fprintf(out, "NOT AGREED: %s\n", plural(len(r.Problems), "difference"))
-	for i, problem := range r.Problems {
+	fmt.Fprintf(out, "NOT AGREED: %s\n", plural(len(m.Problems), "difference"))
+	for i, problem := range m.Problems {
 		if i == maxShown {
-			fmt.Fprintf(out, "  … and %d more\n", len(r.Problems)-i)
+			fmt.Fprintf(out, "  … and %d more\n", len(m.Problems)-i)
 			break
 		}
 		fmt.Fprintln(out, "  "+clean(problem))
