@@ -42,6 +42,7 @@ type verdict struct {
 
 // judge is the only place that turns an error of a write into what happens next.
 //
+//	not a request at all       failed: it would not be one the next time either
 //	proven not sent            again, when the API can be reached
 //	429                        again, after a pause for all; no attempt
 //	401                        again, once the credentials are accepted; no attempt
@@ -59,6 +60,8 @@ func judge(op operation, err error, attempt int) verdict {
 		v.Status = api.Status
 	}
 	switch result := flowroute.ResultOf(err); {
+	case errors.Is(err, flowroute.ErrInvalid):
+		v.State, v.Reason, v.Uncounted = ledger.Failed, ledger.ReasonInvalid, true
 	case result == flowroute.NotSent:
 		v.State, v.Reason, v.Uncounted = ledger.Queued, ledger.ReasonNotSent, true
 		v.Unreachable = !errors.Is(err, flowroute.ErrWriteDeadline)
