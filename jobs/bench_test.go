@@ -1,8 +1,11 @@
 package jobs_test
 
 import (
+	"sync"
 	"testing"
 	"time"
+
+	"github.com/hibiken/asynq"
 
 	"github.com/flowroute-worker/flowroute-worker/jobs"
 )
@@ -39,6 +42,35 @@ func BenchmarkSendMany(b *testing.B) {
 		b.StartTimer()
 	}
 	b.ReportMetric(float64(n*b.N)/b.Elapsed().Seconds(), "msg/s")
+}
+
+// The same without a ledger, to compare with: asynq's client alone, as many at
+// once.
+func BenchmarkPlainEnqueue(b *testing.B) {
+	const n, workers = 10_000, 64
+	payload := mustJSON(b, hello())
+	s := setup(b)
+	client := asynq.NewClientFromRedisClient(s.rdb)
+	for b.Loop() {
+		var wg sync.WaitGroup
+		for range workers {
+			wg.Go(func() {
+				for range n / workers {
+					if _, err := client.Enqueue(asynq.NewTask("send-message", payload), asynq.Queue("normal")); err != nil {
+						b.Error(err)
+						return
+					}
+				}
+			})
+		}
+		wg.Wait()
+		b.StopTimer()
+		if err := s.rdb.FlushDB(b.Context()).Err(); err != nil {
+			b.Fatal(err)
+		}
+		b.StartTimer()
+	}
+	b.ReportMetric(float64(n/workers*workers*b.N)/b.Elapsed().Seconds(), "msg/s")
 }
 
 func BenchmarkDecodeMessage(b *testing.B) {

@@ -95,8 +95,8 @@ func TestErrorsShowNoSecrets(t *testing.T) {
 		t.Fatal("got no error")
 	}
 	for _, secret := range []string{"8731", "PIN", "hunter2", "secret", "hush", "415887", "7946"} {
-		if strings.Contains(err.Error(), secret) {
-			t.Errorf("%q is in the error: %v", secret, err)
+		if text := err.Error(); strings.Contains(text, secret) {
+			t.Errorf("%q is in the error: %s", secret, text)
 		}
 	}
 }
