@@ -134,9 +134,9 @@ func (r *run) missing(ctx context.Context, k kind, name string, f map[string]str
 	case !moment(f["se"]).Before(r.began): // bought, or created, since the listing began
 		return nil
 	case k.letter == routes().letter:
-		_, err := r.store.gone(ctx, k, name, r.began, r.listing, true)
+		_, err := r.store.gone(ctx, k, name, r.began, r.began, r.listing, true)
 		return err
-	case r.budget <= 0:
+	case r.budget <= 0 || r.began.Sub(moment(f["se"])) < r.o.Settle:
 		r.report.Missing++
 		return nil
 	}
@@ -204,29 +204,15 @@ func (r *run) lookUp(ctx context.Context, name string) error {
 }
 
 // notFound deals with a number of which Flowroute says that it is not there. One
-// that the listing had a moment ago is left for the next sync to decide.
+// that the listing had, or that was seen a moment ago, is left for the next sync to
+// decide: a purchase may show late.
 func (r *run) notFound(ctx context.Context, name string, at time.Time) error {
-	gone, err := r.store.gone(ctx, numbers(), name, at, r.listing, false)
-	if err != nil {
-		return err
-	}
-	if gone {
+	v, err := r.store.gone(ctx, numbers(), name, at, at.Add(-r.o.Settle), r.listing, false)
+	switch v {
+	case isGone:
 		r.report.Removed++
-		return nil
+	case wasKept:
+		r.report.Missing++
 	}
-	known, err := r.store.rdb.Exists(ctx, r.store.entityKey(numbers(), name)).Result()
-	if err != nil {
-		return fmt.Errorf("look for number: %w", err)
-	}
-	if known == 0 { // touched, but never ours
-		pipe := r.store.rdb.Pipeline()
-		pipe.ZRem(ctx, r.store.key("due"), name)
-		pipe.HDel(ctx, r.store.key("touched"), name)
-		if _, err := pipe.Exec(ctx); err != nil {
-			return fmt.Errorf("forget number: %w", err)
-		}
-		return nil
-	}
-	r.report.Missing++
-	return nil
+	return err
 }

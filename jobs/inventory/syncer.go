@@ -27,7 +27,10 @@ type SyncerOptions struct {
 	Rereads int
 	// RetryWait is before a request that failed is made again; doubles. Defaults to 1 s.
 	RetryWait time.Duration
-	Lease     time.Duration // a sync that died keeps others out for so long. Defaults to 30 s.
+	// Settle is how long a number that was seen is not gone, whatever Flowroute says:
+	// a purchase may show late. Defaults to 10 m.
+	Settle time.Duration
+	Lease  time.Duration // a sync that died keeps others out for so long. Defaults to 30 s.
 	// GiveUp names errors of the client's gate after which asking again is no use,
 	// such as the end of permits at a shutdown. Defaults to none.
 	GiveUp func(error) bool
@@ -58,7 +61,10 @@ func NewSyncer(store *Store, api *flowroute.Client, o SyncerOptions) (*Syncer, e
 	if o.RetryWait == 0 {
 		o.RetryWait = time.Second
 	}
-	if o.FirstReads < 0 || o.RetryWait < 0 || o.Lease < 0 {
+	if o.Settle == 0 {
+		o.Settle = 10 * time.Minute
+	}
+	if o.FirstReads < 0 || o.RetryWait < 0 || o.Settle < 0 || o.Lease < 0 {
 		return nil, errors.New("inventory: options must not be negative")
 	}
 	s := &Syncer{store: store, api: api, o: o, log: o.Logger}

@@ -165,14 +165,23 @@ func (s *Store) putArgs(o observation) []any {
 	return append([]any{o.kind.letter, o.name, at, o.listing, s.changesMax, o.details, o.known, o.quiet}, o.fields...)
 }
 
-// gone notes that a number or route is not there. twice: only when an earlier
-// complete listing lacked it too.
-func (s *Store) gone(ctx context.Context, k kind, name string, at time.Time, listing string, twice bool) (bool, error) {
-	n, err := goneScript.Run(ctx, s.rdb, s.putKeys(k, name), k.letter, name, at.UnixMilli(), listing, s.changesMax, twice).Int()
+// verdict is what became of a number or route that was not found.
+type verdict string
+
+const (
+	isGone  verdict = "gone" // from now on
+	wasKept verdict = "kept" // somebody has seen it, or it has another chance
+)
+
+// gone notes that a number or route was not there when it was asked for at a time.
+// It stays when it was seen since unseen, and with twice also when no earlier
+// complete listing lacked it.
+func (s *Store) gone(ctx context.Context, k kind, name string, at, unseen time.Time, listing string, twice bool) (verdict, error) {
+	v, err := goneScript.Run(ctx, s.rdb, s.putKeys(k, name), k.letter, name, at.UnixMilli(), listing, s.changesMax, twice, unseen.UnixMilli()).Text()
 	if err != nil {
-		return false, fmt.Errorf("store numbers: %w", err)
+		return "", fmt.Errorf("store numbers: %w", err)
 	}
-	return n == 1, nil
+	return verdict(v), nil
 }
 
 // clock is Redis' time, by which observations are ordered.
