@@ -15,13 +15,14 @@ import (
 // tally follows the events and knows the state of each message.
 type tally struct {
 	mu      sync.Mutex
-	states  map[ledger.ID]ledger.State
-	first   time.Time // of the first acceptance
+	states  map[ledger.ID]ledger.State   // of messages
+	others  map[ledger.Type]ledger.State // of the latest job of each other type
+	first   time.Time                    // of the first acceptance
 	changed chan struct{}
 }
 
 func newTally() *tally {
-	return &tally{states: map[ledger.ID]ledger.State{}, changed: make(chan struct{})}
+	return &tally{states: map[ledger.ID]ledger.State{}, others: map[ledger.Type]ledger.State{}, changed: make(chan struct{})}
 }
 
 // follow reads the events from the beginning until ctx ends.
@@ -33,9 +34,7 @@ func (t *tally) follow(ctx context.Context, client *jobs.Client) {
 				break
 			}
 			after = event.ID
-			if event.Type == ledger.SendMessage {
-				t.note(event)
-			}
+			t.note(event)
 		}
 		pause(ctx, 100*time.Millisecond)
 	}
@@ -44,6 +43,10 @@ func (t *tally) follow(ctx context.Context, client *jobs.Client) {
 func (t *tally) note(event ledger.Event) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	if event.Type != ledger.SendMessage {
+		t.others[event.Type] = event.State
+		return
+	}
 	t.states[event.Job] = event.State
 	if event.State == ledger.Accepted && t.first.IsZero() {
 		t.first = event.At
@@ -94,15 +97,16 @@ func (t *tally) count(ids []ledger.ID, state ledger.State) int {
 	return n
 }
 
-// summary counts all messages by state.
-func (t *tally) summary() map[ledger.State]int {
+// summary counts all messages by state, and says where the purchase and the route
+// update are.
+func (t *tally) summary() (counts map[ledger.State]int, purchase, route ledger.State) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	counts := map[ledger.State]int{}
+	counts = map[ledger.State]int{}
 	for _, s := range t.states {
 		counts[s]++
 	}
-	return counts
+	return counts, t.others[ledger.PurchaseNumber], t.others[ledger.RouteUpdate]
 }
 
 // firstAccepted is when the first message was taken; zero: not yet.
@@ -134,6 +138,10 @@ func (p *progress) say(line string) {
 		fmt.Fprintln(p.out, line)
 		return
 	}
+	// A line that wraps cannot be written over.
+	if most := columns(p.out) - 1; most > 0 && len(line) > most {
+		line = line[:most]
+	}
 	fmt.Fprint(p.out, "\r"+line+strings.Repeat(" ", max(0, p.width-len(line))))
 	p.width = len(line)
 }
@@ -157,7 +165,7 @@ func (p *play) show(ctx context.Context) {
 }
 
 func (p *play) line() string {
-	counts := p.tally.summary()
+	counts, purchase, route := p.tally.summary()
 	var b strings.Builder
 	done := 0
 	for state, n := range counts {
@@ -170,6 +178,12 @@ func (p *play) line() string {
 		if n := counts[state]; n > 0 {
 			fmt.Fprintf(&b, "  %s %d", state, n)
 		}
+	}
+	if purchase != "" {
+		fmt.Fprintf(&b, "  | number %s", purchase)
+	}
+	if route != "" {
+		fmt.Fprintf(&b, "  route %s", route)
 	}
 	return b.String()
 }

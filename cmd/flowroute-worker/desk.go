@@ -93,7 +93,7 @@ func explainAPI(err error) error {
 	case err == nil:
 		return nil
 	case errors.Is(err, flowroute.ErrUnauthorized):
-		return fmt.Errorf("Flowroute refuses the credentials: check FR_ACCESS_KEY and FR_SECRET_KEY: %w", err)
+		return fmt.Errorf("credentials refused: check FR_ACCESS_KEY and FR_SECRET_KEY: %w", err)
 	case errors.Is(err, flowroute.ErrRateLimited):
 		return fmt.Errorf("somebody else uses this key's limit, or RATE_… is set too high: %w", err)
 	}

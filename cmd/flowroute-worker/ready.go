@@ -57,7 +57,7 @@ func (c *credentialCheck) run(ctx context.Context) error {
 		c.mu.Unlock()
 		switch {
 		case errors.Is(err, flowroute.ErrUnauthorized) && !errors.Is(before, flowroute.ErrUnauthorized):
-			c.log.ErrorContext(ctx, "Flowroute refuses the credentials: check FR_ACCESS_KEY and FR_SECRET_KEY", "err", err)
+			c.log.ErrorContext(ctx, "credentials refused: check FR_ACCESS_KEY and FR_SECRET_KEY", "err", err)
 		case err != nil && before == nil:
 			c.log.WarnContext(ctx, "credentials not checked", "err", err)
 		}

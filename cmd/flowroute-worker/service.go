@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"net"
 	"time"
@@ -188,11 +189,12 @@ func (v *service) newWorker() (*worker.Worker, error) {
 		return nil, err
 	}
 	api := v.api.WithGate(worker.Gate(v.limiter, ratelimit.LaneSync))
-	records, err := mdr.NewSyncer(v.records, api, v.jobs.Ledger(), mdr.SyncerOptions{Logger: v.log, FirstReach: v.o.firstReach})
+	draining := func(err error) bool { return errors.Is(err, ratelimit.ErrDraining) }
+	records, err := mdr.NewSyncer(v.records, api, v.jobs.Ledger(), mdr.SyncerOptions{Logger: v.log, FirstReach: v.o.firstReach, GiveUp: draining})
 	if err != nil {
 		return nil, err
 	}
-	numbers, err := inventory.NewSyncer(v.numbers, api, inventory.SyncerOptions{Logger: v.log})
+	numbers, err := inventory.NewSyncer(v.numbers, api, inventory.SyncerOptions{Logger: v.log, GiveUp: draining})
 	if err != nil {
 		return nil, err
 	}

@@ -177,7 +177,7 @@ func TestReadFromFlowroute(t *testing.T) {
 	b.run("routes", "create", "host:sip2.example.com").want(t, exitFailed, "", "repeat the command")
 
 	wrong := b.with("FR_SECRET_KEY", "wrong")
-	wrong.run("numbers", "areacodes").want(t, exitFailed, "", "refuses the credentials: check FR_ACCESS_KEY and FR_SECRET_KEY")
+	wrong.run("numbers", "areacodes").want(t, exitFailed, "", "credentials refused: check FR_ACCESS_KEY and FR_SECRET_KEY")
 	lost := b.with("FLOWROUTE_BASE_URL", b.sim.Root+"/elsewhere")
 	b.sim.AllowUnknownPaths()
 	lost.run("numbers", "areacodes").want(t, exitFailed, "", "check FLOWROUTE_BASE_URL")
@@ -287,7 +287,7 @@ func TestWrongCredentials(t *testing.T) {
 	wrong := b.with("FR_SECRET_KEY", "wrong")
 	service := wrong.start("run")
 	id := b.run(sent()...).want(t, exitDone, "", "").id()
-	service.log("Flowroute refuses the credentials: check FR_ACCESS_KEY and FR_SECRET_KEY")
+	service.log("credentials refused: check FR_ACCESS_KEY and FR_SECRET_KEY")
 	service.log("sending stopped until a probe succeeds")
 	status, body := get(t, service.url()+"/readyz")
 	if status != http.StatusServiceUnavailable || !strings.Contains(body, "check FR_ACCESS_KEY and FR_SECRET_KEY") {
