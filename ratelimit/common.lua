@@ -46,7 +46,6 @@ local function enter()
   if s.odd or since == 0 then since = now end
   if f[1] then s.clock = s.clock + math.max(0, now - math.max(int(f[4]), since)) end
   local run = run_id()
-  redis.call('HSET', STATE, 'run', run, 'last', str(now), 'clock', str(s.clock))
   if not f[1] then
     lose(s, 'missing')
   elseif f[3] ~= run then
@@ -54,6 +53,7 @@ local function enter()
   elseif ARGV[7] == 'jumped' and ARGV[2] == s.epoch then
     lose(s, 'clock')
   end
+  redis.call('HSET', STATE, 'run', run, 'last', str(now), 'clock', str(s.clock))
   return s
 end
 

@@ -18,10 +18,19 @@ type books struct {
 	jumped bool   // Redis' clock has jumped since the epoch was joined
 
 	held   map[*Permit]struct{} // not given back yet
-	back   []*Permit            // to be given back now
+	back   []returning          // to be given back now
 	giving bool                 // a goroutine is at it
 	closed bool                 // Run has ended: nothing is given back any more
 }
+
+// returning is a part of a permit that goes back, after a delay if there is one.
+type returning struct {
+	p     *Permit
+	part  int
+	delay time.Duration
+}
+
+func (r returning) limit() int { return r.p.parts[r.part].limit }
 
 // learn takes note of what an answer says besides its contents.
 func (l *Limiter) learn(r reply) {
@@ -71,7 +80,7 @@ func (l *Limiter) hello(ctx context.Context) (string, error) {
 		l.learn(r)
 		l.mu.Lock()
 		l.fresh = false
-		if unknown, _ := l.unknown(r.epoch); r.epoch != target && len(unknown) > 0 {
+		if _, unknown := l.unknown(r.epoch); r.epoch != target && len(unknown) > 0 {
 			l.mu.Unlock()
 			continue // present these too, in the epoch that has begun meanwhile
 		}
@@ -96,15 +105,19 @@ func (l *Limiter) hello(ctx context.Context) (string, error) {
 func (l *Limiter) unknown(epoch string) (held []*Permit, list []presented) {
 	now := time.Now()
 	for p := range l.held {
-		age := elapsed(p.asked, now)
-		if p.epoch == epoch || age >= p.lease {
+		if p.epoch == epoch {
 			continue
 		}
 		held = append(held, p)
-		list = append(list, presented{
-			token: p.token, left: p.lease - age, set: p.set,
-			swap: age < l.o.WriteWindow+l.o.PathDelay, // why: the theorem's last paragraph
-		})
+		age := elapsed(p.asked, now)
+		for _, i := range p.out {
+			if left := p.lease(i) - age; left > 0 {
+				list = append(list, presented{
+					token: p.token, limit: p.parts[i].limit, left: left,
+					swap: age < l.o.WriteWindow+l.o.PathDelay, // why: the theorem's last paragraph
+				})
+			}
+		}
 	}
 	return held, list
 }
@@ -136,43 +149,35 @@ func (l *Limiter) hold(p *Permit) {
 	p.mu.Unlock()
 }
 
-// forget drops a permit whose lease has ended.
-func (l *Limiter) forget(p *Permit) {
+// giveBack sees to it that parts of a permit that are free, or whose lease is
+// over, are given back in the background.
+func (l *Limiter) giveBack(p *Permit, parts []int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	delete(l.held, p)
-}
-
-// giveBack sees to it that a permit that is free is given back, in the background.
-func (l *Limiter) giveBack(p *Permit) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if _, held := l.held[p]; !held || p.returning || l.closed {
+	if l.closed {
 		return
 	}
-	p.returning = true
-	l.back = append(l.back, p)
+	for _, i := range parts {
+		l.back = append(l.back, returning{p: p, part: i})
+	}
 	if !l.giving {
 		l.giving = true
 		l.work.Go(func() { l.giveAll(p.ctx) })
 	}
 }
 
-// giveAll gives permits back until none is left to give.
+// giveAll gives back until nothing is left to give.
 func (l *Limiter) giveAll(ctx context.Context) {
 	for try := 0; ; try++ {
 		l.mu.Lock()
-		batch := l.back
-		if len(batch) == 0 || l.closed {
-			l.giving = false
-			l.mu.Unlock()
+		batch := slices.Clone(l.back)
+		l.giving = len(batch) > 0 && !l.closed
+		ended := !l.giving
+		l.mu.Unlock()
+		if ended {
 			return
 		}
-		same := func(p *Permit) bool { return slices.Equal(p.set, batch[0].set) }
-		now := slices.DeleteFunc(slices.Clone(batch), func(p *Permit) bool { return !same(p) })
-		l.mu.Unlock()
-
-		err := l.give(ctx, now, nil)
+		err := l.give(ctx, batch)
 		l.outage.note(ctx, l.o.Logger, err)
 		if err != nil {
 			l.pause(backoff(try), nil)
@@ -180,10 +185,7 @@ func (l *Limiter) giveAll(ctx context.Context) {
 		}
 		try = 0
 		l.mu.Lock()
-		for _, p := range now {
-			delete(l.held, p)
-		}
-		l.back = slices.DeleteFunc(l.back, func(p *Permit) bool { _, held := l.held[p]; return !held })
+		l.back = l.back[len(batch):]
 		l.mu.Unlock()
 		for _, line := range l.lines {
 			line.wake()
@@ -191,29 +193,57 @@ func (l *Limiter) giveAll(ctx context.Context) {
 	}
 }
 
-// give gives permits of one set of limits back, each after its delay if delays
-// are given.
-func (l *Limiter) give(ctx context.Context, permits []*Permit, delays []time.Duration) error {
+// give gives back, one call for each limit.
+func (l *Limiter) give(ctx context.Context, batch []returning) error {
 	l.turn <- struct{}{}
 	defer func() { <-l.turn }()
-	list := make([]returned, len(permits))
-	for i, p := range permits {
-		list[i].token = p.token
-		if delays != nil {
-			list[i].delay = delays[i]
+	for i := range l.store.limits {
+		var now []returning
+		var list []returned
+		for _, r := range batch {
+			if r.limit() == i {
+				now = append(now, r)
+				list = append(list, returned{token: r.p.token, delay: r.delay})
+			}
+		}
+		if len(list) == 0 {
+			continue
+		}
+		if err := l.giveOne(ctx, i, list); err != nil {
+			return err
+		}
+		l.given(now)
+	}
+	return nil
+}
+
+// given takes note that parts are back. The caller still has the turn: a part
+// that is back must not be presented again.
+func (l *Limiter) given(parts []returning) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, r := range parts {
+		r.p.out = slices.DeleteFunc(r.p.out, func(i int) bool { return i == r.part })
+		if len(r.p.out) == 0 {
+			delete(l.held, r.p)
 		}
 	}
-	l.mu.Lock()
-	epoch, greet := l.epoch, l.greet
-	l.mu.Unlock()
+}
+
+// giveOne gives back to one limit, in the epoch that Redis is in. The caller
+// has the turn.
+func (l *Limiter) giveOne(ctx context.Context, limit int, list []returned) error {
 	for {
+		l.mu.Lock()
+		epoch, greet := l.epoch, l.greet
+		l.mu.Unlock()
 		if greet {
 			var err error
 			if epoch, err = l.hello(ctx); err != nil {
 				return err
 			}
 		}
-		r, err := l.store.give(ctx, epoch, permits[0].set, list)
+		r, err := l.store.give(ctx, epoch, limit, list)
 		if err != nil {
 			return err
 		}
@@ -221,6 +251,5 @@ func (l *Limiter) give(ctx context.Context, permits []*Permit, delays []time.Dur
 		if r.status == answerOK {
 			return nil
 		}
-		greet = true
 	}
 }

@@ -6,25 +6,22 @@
 -- KEYS[1]  state
 -- KEYS[2…] permits (zset), declarations (hash) of each limit
 -- ARGV[8]  number of limits, then name, n, period of each
--- ARGV[…]  then per permit: token, what is left of its lease, '1' if it may
---          replace a phantom, numbers of its limits as digits
+-- ARGV[…]  then per permit and limit: token, number of the limit, what is left of
+--          the lease, '1' if it may replace a phantom
 -- returns  {'ok', …}
 
 local s = enter()
 local count = int(ARGV[8])
 local limits = open_all(s, 2, 9, count)
 for i = 9 + 3 * count, #ARGV, 4 do
-  local token, left, swap = ARGV[i], int(ARGV[i + 1]), ARGV[i + 2] == '1'
-  for digit in string.gmatch(ARGV[i + 3], '%d') do
-    local l = limits[int(digit)]
-    if not redis.call('ZSCORE', l.out, token) then
-      if swap and l.phantoms > 0 then
-        redis.call('ZREM', l.out, '~' .. l.phantoms)
-        l.phantoms = l.phantoms - 1
-        redis.call('HSET', STATE, l.name .. ':phantoms', l.phantoms)
-      end
-      redis.call('ZADD', l.out, str(s.clock + left), token)
+  local token, l, left = ARGV[i], limits[int(ARGV[i + 1])], int(ARGV[i + 2])
+  if not redis.call('ZSCORE', l.out, token) then
+    if ARGV[i + 3] == '1' and l.phantoms > 0 then
+      redis.call('ZREM', l.out, '~' .. l.phantoms)
+      l.phantoms = l.phantoms - 1
+      redis.call('HSET', STATE, l.name .. ':phantoms', l.phantoms)
     end
+    redis.call('ZADD', l.out, str(s.clock + left), token)
   end
 end
 return reply(s, 'ok')

@@ -160,13 +160,16 @@ func (ln *line) next() (call, bool) {
 // granted hands a permit to the first in the lane it was granted to, else to
 // the first there is.
 func (ln *line) granted(ctx context.Context, c call, r reply, asked time.Time) {
+	p := &Permit{l: ln.l, ctx: ctx, kind: ln.kind, token: c.token, asked: asked, epoch: r.epoch}
 	lane, _ := r.rest[0].(string)
-	period, _ := r.rest[1].(int64)
-	p := &Permit{l: ln.l, ctx: ctx, kind: ln.kind, set: ln.set, token: c.token, asked: asked,
-		period: time.Duration(period) * time.Microsecond, epoch: r.epoch}
-	p.lease = ln.l.o.hold() + p.period
+	ahead, _ := r.rest[1].(int64)
+	for i, limit := range ln.set {
+		period, _ := r.rest[2+i].(int64)
+		p.parts = append(p.parts, part{limit: limit, period: time.Duration(period) * time.Microsecond})
+		p.out = append(p.out, i)
+	}
 	ln.l.hold(p)
-	if ahead, _ := r.rest[2].(int64); ahead > 0 {
+	if ahead > 0 {
 		ln.l.pause(time.Duration(ahead)*time.Microsecond, nil)
 	}
 	if elapsed(asked, time.Now()) > ln.l.o.WriteWindow/2 {

@@ -63,22 +63,30 @@ type Permit struct {
 	l      *Limiter
 	ctx    context.Context // of Take, without its end: for giving back
 	kind   Kind
-	set    []int         // limits it was taken from
 	token  string        // "" where no limit is set
 	asked  time.Time     // before the permit was granted
 	waited time.Duration // in Take
-	period time.Duration // of the cool-down
-	lease  time.Duration // in Redis, from the grant
-
-	// Guarded by l.mu.
-	epoch     string // in which Redis knows it
-	returning bool   // on its way back
 
 	mu    sync.Mutex
 	fate  fate
 	acked func() bool
 	timer *time.Timer
+	parts []part // one for each limit
+
+	// Guarded by l.mu.
+	epoch string // in which Redis knows it
+	out   []int  // the parts that are not given back
 }
+
+// part is a permit of one limit. Limits differ in their periods.
+type part struct {
+	limit  int
+	period time.Duration // of the cool-down; constant
+	free   bool          // on its way back, or lapsed
+}
+
+// lease is how long Redis keeps the part from the grant on.
+func (p *Permit) lease(i int) time.Duration { return p.l.o.hold() + p.parts[i].period }
 
 // fate is what is known of an attempt.
 type fate struct {
@@ -175,16 +183,21 @@ func (p *Permit) conclude(e end) {
 	p.arm()
 }
 
-// arm sets the timer to the next moment at which there is something to do.
-// The caller holds p.mu.
+// arm sets the timer to the next moment at which there is something to do. The
+// caller holds p.mu.
 func (p *Permit) arm() {
-	if p.token == "" {
-		return
-	}
 	now := time.Now()
-	next := p.asked.Add(p.lease)
-	if at, known := p.fate.free(p.period, p.l.o.PathDelay); known && at.Before(next) {
-		next = at
+	var next time.Time
+	for i, part := range p.parts {
+		if part.free {
+			continue
+		}
+		if at := p.due(i); next.IsZero() || at.Before(next) {
+			next = at
+		}
+	}
+	if next.IsZero() {
+		return
 	}
 	if p.acked != nil && p.fate.acked.IsZero() && now.Add(ackPoll).Before(next) {
 		next = now.Add(ackPoll)
@@ -196,41 +209,46 @@ func (p *Permit) arm() {
 	}
 }
 
-// tick gives the permit back when it is free, else looks for acknowledged bytes.
+// due returns when a part is free or its lease over. The caller holds p.mu.
+func (p *Permit) due(i int) time.Time {
+	at, known := p.fate.free(p.parts[i].period, p.l.o.PathDelay)
+	if lapse := p.asked.Add(p.lease(i)); !known || lapse.Before(at) {
+		return lapse
+	}
+	return at
+}
+
+// tick looks for acknowledged bytes and gives back what is free.
 func (p *Permit) tick() {
 	p.mu.Lock()
 	acked := p.acked
 	p.mu.Unlock()
-	if acked != nil && !acked() {
-		acked = nil
-	}
+	arrived := acked != nil && acked()
 
 	p.mu.Lock()
 	now := time.Now()
-	if acked != nil && p.fate.end == endNone && p.fate.acked.IsZero() {
+	if arrived && p.fate.end == endNone && p.fate.acked.IsZero() {
 		p.fate.acked = now
 	}
-	at, known := p.fate.free(p.period, p.l.o.PathDelay)
-	free := known && !now.Before(at)
-	lapsed := !now.Before(p.asked.Add(p.lease))
-	if !free && !lapsed {
-		p.arm()
+	var free []int
+	for i := range p.parts {
+		if !p.parts[i].free && !now.Before(p.due(i)) {
+			p.parts[i].free = true
+			free = append(free, i)
+		}
 	}
+	p.arm()
 	p.mu.Unlock()
-
-	switch {
-	case free:
-		p.l.giveBack(p)
-	case lapsed:
-		p.l.forget(p)
+	if len(free) > 0 {
+		p.l.giveBack(p, free)
 	}
 }
 
-// left returns how long the permit must stay out from now on, if that is known.
-func (p *Permit) left(now time.Time) (time.Duration, bool) {
+// left returns how long a part must stay out from now on, if that is known.
+func (p *Permit) left(i int, now time.Time) (time.Duration, bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	at, known := p.fate.free(p.period, p.l.o.PathDelay)
+	at, known := p.fate.free(p.parts[i].period, p.l.o.PathDelay)
 	return max(0, at.Sub(now)), known
 }
 

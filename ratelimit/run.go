@@ -84,24 +84,24 @@ func (l *Limiter) close(ctx context.Context) {
 
 // handOver gives every permit back whose time is known, to be free after it.
 func (l *Limiter) handOver(ctx context.Context) error {
-	l.mu.Lock()
-	sets := make(map[Kind][]*Permit)
-	delays := make(map[Kind][]time.Duration)
 	now := time.Now()
+	var batch []returning
+	l.mu.Lock()
 	for p := range l.held {
-		if left, known := p.left(now); known {
+		for _, i := range p.out {
+			left, known := p.left(i, now)
+			if !known {
+				continue
+			}
 			if left > 0 {
 				left += jumpMargin
 			}
-			sets[p.kind] = append(sets[p.kind], p)
-			delays[p.kind] = append(delays[p.kind], left)
+			batch = append(batch, returning{p: p, part: i, delay: left})
 		}
 	}
 	l.mu.Unlock()
-	for k, permits := range sets {
-		if err := l.give(ctx, permits, delays[k]); err != nil {
-			return err
-		}
+	if err := l.give(ctx, batch); err != nil {
+		return err
 	}
 	l.mu.Lock()
 	epoch := l.epoch

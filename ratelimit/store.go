@@ -4,8 +4,6 @@ import (
 	"context"
 	_ "embed"
 	"fmt"
-	"strconv"
-	"strings"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -108,12 +106,12 @@ func (s *store) every() []int {
 	return set
 }
 
-// presented is a permit as hello takes it.
+// presented is a permit of one limit as hello takes it.
 type presented struct {
 	token string
+	limit int
 	left  time.Duration // of its lease
 	swap  bool          // may take the place of a phantom
-	set   []int
 }
 
 func (s *store) hello(ctx context.Context, mode, epoch string, held []presented) (reply, error) {
@@ -123,15 +121,11 @@ func (s *store) hello(ctx context.Context, mode, epoch string, held []presented)
 	}
 	args := s.terms(nil, s.every())
 	for _, p := range held {
-		var digits strings.Builder
-		for _, i := range p.set {
-			digits.WriteString(strconv.Itoa(i + 1))
-		}
 		swap := 0
 		if p.swap {
 			swap = 1
 		}
-		args = append(args, p.token, p.left.Microseconds(), swap, digits.String())
+		args = append(args, p.token, p.limit+1, p.left.Microseconds(), swap)
 	}
 	return s.run(ctx, scriptHello, mode, epoch, keys, args...)
 }
@@ -160,17 +154,13 @@ type returned struct {
 	delay time.Duration // 0: free at once
 }
 
-func (s *store) give(ctx context.Context, epoch string, set []int, back []returned) (reply, error) {
-	keys := []string{s.o.stateKey()}
-	args := []any{s.o.hold().Microseconds()}
-	for _, i := range set {
-		keys = append(keys, s.limits[i].out)
-		args = append(args, s.limits[i].name)
-	}
+func (s *store) give(ctx context.Context, epoch string, limit int, back []returned) (reply, error) {
+	l := s.limits[limit]
+	args := []any{s.o.hold().Microseconds(), l.name}
 	for _, r := range back {
 		args = append(args, r.token, r.delay.Microseconds())
 	}
-	return s.run(ctx, scriptGive, "", epoch, keys, args...)
+	return s.run(ctx, scriptGive, "", epoch, []string{s.o.stateKey(), l.out}, args...)
 }
 
 func (s *store) penalize(ctx context.Context, epoch, limit string, d time.Duration) (reply, error) {

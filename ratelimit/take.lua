@@ -13,7 +13,7 @@
 -- ARGV[10] token       ARGV[11] the lease without its period
 -- ARGV[12] who waits in the line, 'otp=1 bulk=20'
 -- ARGV[13] number of limits, then name, n, period of each
--- returns  {'granted', …, lane, period, from when on: microseconds} | {'wait', …, microseconds} |
+-- returns  {'granted', …, lane, microseconds until it begins, period of each limit} | {'wait', …, microseconds} |
 --          {'epoch', …}: join first | {'clock', …}: Redis' clock is not where the caller expects it |
 --          {'stale', …}: a later call has overtaken this one, or the permit was given back already
 
@@ -21,12 +21,18 @@ local KIND, CALL, TOKEN, LEASE = ARGV[8], int(ARGV[9]), ARGV[10], int(ARGV[11])
 local LAPSE, LATE = 2000000, 100000
 local AHEAD = 5000 -- a grant may be given out this long before it begins: nobody comes to the microsecond
 local RANK = {otp = 0, resolve = 1, normal = 3, bulk = 4, sync = 5}
-local SHARE = {bulk = 19, sync = 49} -- passed over that often, a lane comes before normal
+local SHARE = {bulk = 18, sync = 48} -- passed over that often, a lane comes before normal
 
 local s = enter()
 local limits = open_all(s, 4, 14, int(ARGV[13]))
 if s.epoch ~= ARGV[2] then return reply(s, 'epoch') end
 if s.odd then return reply(s, 'clock') end
+
+local function granted(lane, ahead)
+  local answer = reply(s, 'granted', lane, ahead)
+  for _, l in ipairs(limits) do answer[#answer + 1] = l.per end
+  return answer
+end
 
 -- The Redis client repeats a command whose answer it did not get, and the first
 -- one may arrive after the second: one token, one permit.
@@ -36,9 +42,7 @@ if last then
   if CALL < int(call) then return reply(s, 'stale') end
   if token == TOKEN and lane ~= '-' and epoch == s.epoch then
     if not redis.call('ZSCORE', limits[1].out, TOKEN) then return reply(s, 'stale') end
-    local per = 0
-    for _, l in ipairs(limits) do per = math.max(per, l.per) end
-    return reply(s, 'granted', lane, per, 0)
+    return granted(lane, 0)
   end
 end
 local function remember(lane)
@@ -118,7 +122,8 @@ for _, l in ipairs(limits) do
     begin = math.max(begin, l.grant + spacing)
     l.ready = math.max(l.ready, l.grant + spacing - AHEAD)
   end
-  if l.taken >= l.n then
+  l.full = l.taken >= l.n
+  if l.full then
     -- The next permit that should come back, not counting those overdue. A
     -- lease that ends long after the usual round trip tells when it began.
     local next_up = redis.call('ZRANGEBYSCORE', l.out, str(s.clock + LEASE - l.rtt - 50000), 'inf', 'LIMIT', 0, 1, 'WITHSCORES')
@@ -130,28 +135,34 @@ for _, l in ipairs(limits) do
   from = math.max(from, l.ready)
 end
 
+-- When a permit comes back is a guess. Until the line has seen one, the limits
+-- it would need besides are for others.
 local function note(w, due)
   local ready = {}
-  for i, l in ipairs(limits) do ready[i] = l.name .. '=' .. str(l.ready) end
+  for i, l in ipairs(limits) do
+    ready[i] = l.name .. '=' .. str(l.full and math.max(l.ready, due) + LATE or l.ready)
+  end
   redis.call('HSET', KEYS[2], w.id,
     str(w.since) .. ' ' .. str(due) .. ' ' .. str(s.clock) .. ' ' .. w.count .. ' ' .. table.concat(ready, ','))
 end
 
 if ahead > 0 or from > s.clock then
   local wait = from - s.clock + ahead * gap
-  if from - s.clock <= 250000 then wait = math.min(wait, 250000) end
+  if from <= s.clock then
+    wait = math.min(wait, 25000) -- those before us are expected at any moment
+  elseif from - s.clock <= 250000 then
+    wait = math.min(wait, 250000)
+  end
   wait = math.max(1000, math.min(wait, LAPSE / 2))
   for _, w in pairs(mine) do note(w, s.clock + wait) end
   remember('-')
   return reply(s, 'wait', wait)
 end
 
-local per = 0
-for _, l in ipairs(limits) do per = math.max(per, l.per) end
 for _, l in ipairs(limits) do
-  redis.call('ZADD', l.out, str(s.clock + LEASE + per), TOKEN)
+  redis.call('ZADD', l.out, str(s.clock + LEASE + l.per), TOKEN)
   redis.call('HSET', STATE, l.name .. ':grant', str(math.max(begin, l.grant)))
-  l.ready = s.clock
+  l.ready, l.full = s.clock, l.taken + 1 >= l.n
 end
 if best.lane ~= 'otp' then
   for _, w in pairs(mine) do rivals[#rivals + 1] = w end
@@ -170,4 +181,4 @@ for _, w in pairs(mine) do
   if w.count > 0 then note(w, s.clock) else redis.call('HDEL', KEYS[2], w.id) end
 end
 remember(best.lane)
-return reply(s, 'granted', best.lane, per, begin - s.clock)
+return granted(best.lane, begin - s.clock)

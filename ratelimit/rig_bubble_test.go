@@ -17,7 +17,7 @@ import (
 )
 
 // rig is a Redis in fake time, for a test in a bubble, whose commands can be
-// tampered with.
+// tampered with. It may sleep, being used in bubbles only.
 type rig struct {
 	t     *testing.T
 	redis *miniredis.Miniredis
@@ -55,14 +55,18 @@ type party struct {
 
 var errCut = errors.New("cut off")
 
-// join starts a process; the first of a test finds a fresh Redis.
-func (r *rig) join(fresh bool) *party {
-	r.t.Helper()
-	p := &party{r: r, rdb: redis.NewClient(&redis.Options{
+func (r *rig) client() *redis.Client {
+	return redis.NewClient(&redis.Options{
 		Dialer:   func(context.Context, string, string) (net.Conn, error) { return r.redis.Dial() },
 		Protocol: 2, DisableIdentity: true, PoolSize: 8, MaxRetries: -1,
 		MaintNotificationsConfig: &maintnotifications.Config{Mode: maintnotifications.ModeDisabled},
-	})}
+	})
+}
+
+// join starts a process; the first of a test finds a fresh Redis.
+func (r *rig) join(fresh bool) *party {
+	r.t.Helper()
+	p := &party{r: r, rdb: r.client()}
 	p.rdb.AddHook(tamper{p})
 	o := r.o
 	o.FreshStart = fresh
@@ -153,15 +157,51 @@ func (p *party) none(d time.Duration) {
 	}
 }
 
-// out returns how many permits are out.
-func (p *party) out() int {
+// flood keeps several waiters of one kind and lane waiting until ctx ends. Each
+// permit is used for 20 ms. It returns when each was granted.
+func (p *party) flood(ctx context.Context, k ratelimit.Kind, lane ratelimit.Lane, waiters int) func() []time.Duration {
+	var mu sync.Mutex
+	var grants []time.Duration
+	var all sync.WaitGroup
+	for range waiters {
+		all.Go(func() {
+			for {
+				permit, err := p.Take(ctx, k, lane)
+				if err != nil {
+					return
+				}
+				mu.Lock()
+				grants = append(grants, time.Since(p.r.start))
+				mu.Unlock()
+				time.Sleep(20 * time.Millisecond)
+				permit.Responded()
+			}
+		})
+	}
+	return func() []time.Duration {
+		all.Wait()
+		return grants
+	}
+}
+
+// status returns the status of one limit.
+func (p *party) status(limit string) ratelimit.LimitStatus {
 	p.r.t.Helper()
 	list, err := p.Status(p.r.t.Context())
 	if err != nil {
 		p.r.t.Fatal(err)
 	}
-	return list[0].Out
+	for _, s := range list {
+		if s.Name == limit {
+			return s
+		}
+	}
+	p.r.t.Fatalf("no limit %q in %v", limit, list)
+	return ratelimit.LimitStatus{}
 }
+
+// out returns how many SMS permits are out.
+func (p *party) out() int { return p.status("sms").Out }
 
 // within fails the test unless the time since the start is between the two.
 func (r *rig) within(least, most time.Duration) {
