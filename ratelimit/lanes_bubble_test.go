@@ -21,7 +21,7 @@ func TestLanes(t *testing.T) {
 			}
 		}
 		time.Sleep(5 * time.Second)
-		for i := range 20 {
+		for i := range 12 {
 			p, err := []*party{a, b, c}[i%3].Take(t.Context(), "sms", "otp")
 			if err != nil {
 				t.Fatal(err)
@@ -40,7 +40,7 @@ func TestLanes(t *testing.T) {
 	})
 	bubble(t, "bulk and sync get their shares, the rest is normal's", 50, func(t *testing.T, r *rig) {
 		a, b := r.join(true), r.join(false)
-		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 		defer cancel()
 		normal := a.flood(ctx, "sms", "normal", 60)
 		bulk, bulk2 := a.flood(ctx, "sms", "bulk", 60), b.flood(ctx, "sms", "bulk", 60)
@@ -53,8 +53,8 @@ func TestLanes(t *testing.T) {
 		if s*50 < all || s*50 > all*6/5 {
 			t.Errorf("got %d of %d for sync, want 2%%", s, all)
 		}
-		if all < 900 {
-			t.Errorf("got %d in 20 s, want at least 900", all)
+		if all < 450 {
+			t.Errorf("got %d in 10 s, want at least 450", all)
 		}
 	})
 	bubble(t, "one OTP after another starves the rest: strict", 2, func(t *testing.T, r *rig) {
@@ -107,7 +107,7 @@ func TestLanes(t *testing.T) {
 	})
 	bubble(t, "kinds that share a limit never wait for each other forever", 3, func(t *testing.T, r *rig) {
 		r.o.Limits.MMS, r.o.Limits.Lookups, r.o.Limits.LookupsShareSMS = per(2, time.Second), per(2, time.Second), true
-		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 		defer cancel()
 		rng := rand.New(rand.NewPCG(1, 1))
 		floods := make(map[ratelimit.Kind][]func() []time.Duration)
@@ -127,13 +127,13 @@ func TestLanes(t *testing.T) {
 			for _, wait := range waits {
 				sum += len(wait())
 			}
-			if sum < 10 {
-				t.Errorf("got %d permits for %s in a minute, want its share", sum, k)
+			if sum < 4 {
+				t.Errorf("got %d permits for %s in 20 s, want its share", sum, k)
 			}
 			total += sum
 		}
-		if total < 160 {
-			t.Errorf("got %d permits in a minute, want nearly 176", total)
+		if total < 50 {
+			t.Errorf("got %d permits in 20 s, want nearly 59", total)
 		}
 	})
 	bubble(t, "who waits is seen", 1, func(t *testing.T, r *rig) {

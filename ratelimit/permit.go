@@ -11,41 +11,48 @@ import (
 // contains at most n of these moments, fixed or sliding, whatever the delays on
 // the way, if
 //
-//  1. an attempt that was answered was counted before its answer arrived, and
-//     no attempt is counted before its permit was granted;
-//  2. an attempt without an answer is counted at most D ([Options.PathDelay])
-//     after its last byte was handed to the kernel; or at most 250 ms after the
-//     peer's kernel acknowledged that byte;
-//  3. no request begins to leave after [Permit.Deadline], and a request that is
-//     given up stops sending (its socket drops what it has);
-//  4. clocks run at most 1 part in 1000 apart;
-//  5. all who use the account's key take their permits from one Redis primary
+//  1. an attempt is counted after its permit was granted and, if it is
+//     answered, before the answer arrives;
+//  2. an attempt that has not been answered by then is counted at most D
+//     ([Options.PathDelay]) after its last byte was handed to the kernel, and
+//     at most 250 ms after the peer's kernel acknowledged that byte;
+//  3. no request begins to leave after [Permit.Deadline], each is handed to
+//     the kernel in one piece, and one that is given up stops sending (its
+//     socket drops what it has, its kernel gives up after Timeout);
+//  4. clocks run at most 1 part in 1000 apart (a clock that is being slewed by
+//     more than that is none);
+//  5. all who use the account's key take their permits from one Redis primary,
 //     with the same WriteWindow, PathDelay and Timeout.
 //
-// Proof. A permit passes from hand to hand; let an attempt counted at c hold it
+// Proof. A permit passes from hand to hand. Let an attempt counted at c hold it
 // first and one counted at c' next. The permit is given back at least 1 s after
-// c, by the clock of the holder: after an answer, 1 s after that, which is
-// after c by (1), whatever the way took; without one, 1 s + D after the write
-// or 1.25 s after the acknowledgement, by (2). It is granted again only then,
-// and c' is later than that by (1): c' ≥ c + 1 s. So each permit puts at most
-// one moment into a window of 1 s, and there are n permits.
+// c by the holder's clock: after an answer 1 s after that, which is after c by
+// (1), whatever the way took; without one 1 s + D after the write, or 1.25 s
+// after the acknowledgement, by (2). It is granted again only then, and c' is
+// later than that by (1): c' ≥ c + 1 s. So each permit puts at most one moment
+// into a window of 1 s, and there are n permits. With a response the proof
+// needs no D; at round trip r the rate is n/(1+r).
 //
 // A holder that died, or was stopped, gives nothing back. Its lease in Redis
-// ends no earlier than its last attempt could be counted, plus 1 s: WriteWindow
-// until its deadline (3), Timeout or D, whichever is longer, until the last
-// byte is there, the period, and a margin for what Redis' clock may do. Redis'
-// clock serves leases only, and only as far as a live process vouches, by its
-// own monotonic clock, that it ran evenly; time that nobody watched does not
-// count (common.lua).
+// ends no earlier than 1 s after its attempt could be counted: WriteWindow until
+// the deadline (3), Timeout or D, whichever is longer, until the last byte is
+// there, the period, and a margin for what Redis' clock may do. Redis' clock
+// serves leases only, and only as far as a live process vouches, by its own
+// monotonic clock, that it ran evenly; time that nobody watched does not count
+// (common.lua).
 //
 // When the permits in Redis are lost, n phantoms are out. Up to n lost permits
-// can still lead to attempts: those of a live process are presented by it, one
-// for one phantom, and obey the rules above; those of a dead or cut-off one are
-// counted at most WriteWindow + D after their grant, by (2) and (3), which was
-// before the loss. Phantoms last one period and a margin longer than that. A
-// presented permit takes the place of a phantom only while it is younger than
-// a phantom lives: then it was among those that the phantoms stand for, even if
-// the state was lost twice in between.
+// can still lead to attempts. Those of a live process are presented by it, one
+// for one phantom, and obey the rules above. Those of a dead or cut-off one are
+// counted at most WriteWindow + D after their grant, by (2) and (3), and that
+// was before the loss. Phantoms last one period and a margin longer. A presented
+// permit takes the place of a phantom only while it is younger than WriteWindow
+// + D: then it was among those that the phantoms stand for, even if the state
+// was lost more than once since its grant. An older one is added to them.
+//
+// The tests attack this: attacks_bubble_test.go has the sequences of events that
+// break it where a rule is missing, and what happens without each assumption;
+// schedule_bubble_test.go draws others; TestProcesses stops and kills real ones.
 
 const (
 	// ackDelay is assumption 2's way from the peer's kernel to its counter.
