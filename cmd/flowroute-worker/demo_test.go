@@ -26,8 +26,8 @@ func TestDemo(t *testing.T) {
 			t.Errorf("no job is %s: %v", state, r.Messages.Ledger)
 		}
 	}
-	if r.FirstAcceptedMS > 2000 {
-		t.Errorf("the first message was taken after %d ms, want 2000 at most", r.FirstAcceptedMS)
+	if r.FirstAcceptedMS > 5000 { // 0.4 s on a quiet machine
+		t.Errorf("the first message was taken after %d ms, want 5000 at most", r.FirstAcceptedMS)
 	}
 }
 
