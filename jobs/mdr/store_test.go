@@ -65,6 +65,11 @@ func TestOlderVersionsDoNotWin(t *testing.T) {
 	s, _, c := setupStore(t)
 	buffered := newMaker(2).sent(c.now().Add(-time.Hour))
 	end := delivered(buffered)
+	submitted := buffered // before the carrier took it
+	submitted.Status, submitted.Receipts = "smsc submit", buffered.Receipts[1:]
+	later := buffered // the same receipts, one of them newer
+	later.Receipts = slices.Clone(buffered.Receipts)
+	later.Receipts[0].Timestamp = later.Receipts[0].Timestamp.Add(time.Minute)
 	priced := end
 	priced.AmountNanodollars = 5_000_000
 	for i, step := range []struct {
@@ -72,7 +77,11 @@ func TestOlderVersionsDoNotWin(t *testing.T) {
 		want mdr.PutResult
 		held flowroute.MDR
 	}{
-		{[]flowroute.MDR{buffered}, mdr.PutResult{New: 1}, buffered},
+		{[]flowroute.MDR{submitted}, mdr.PutResult{New: 1}, submitted},
+		{[]flowroute.MDR{buffered}, mdr.PutResult{Changed: 1}, buffered},
+		{[]flowroute.MDR{submitted}, mdr.PutResult{Stale: 1}, buffered},
+		{[]flowroute.MDR{later}, mdr.PutResult{Changed: 1}, later},
+		{[]flowroute.MDR{buffered}, mdr.PutResult{Stale: 1}, later},
 		{[]flowroute.MDR{end}, mdr.PutResult{Changed: 1}, end},
 		{[]flowroute.MDR{buffered}, mdr.PutResult{Stale: 1}, end},
 		{[]flowroute.MDR{priced}, mdr.PutResult{Changed: 1}, priced},

@@ -192,7 +192,7 @@ func TestFirstSyncAndThoseAfterIt(t *testing.T) {
 // cheap: the account is small, so each reading of a window is one request.
 func TestLateRowsAndLateEnds(t *testing.T) {
 	t.Parallel()
-	r := setup(t, flowroutetest.Options{}, mdr.SyncerOptions{})
+	r := setup(t, flowroutetest.Options{DeliverAfter: -1}, mdr.SyncerOptions{})
 	r.sync(mdr.SyncRequest{})
 	open := func(p *flowroutetest.Record) { p.Code = 0 } // ends as sent messages do: at Complete
 	requests := 0
@@ -211,12 +211,19 @@ func TestLateRowsAndLateEnds(t *testing.T) {
 		r.clock.move(5 * time.Minute)
 		requests += r.sync(mdr.SyncRequest{}).Requests
 	}
+	for range 30 * 4 {
+		r.clock.move(15 * time.Minute)
+		requests += r.sync(mdr.SyncRequest{}).Requests
+	}
 	r.Complete()
-	for range 73 * 4 {
+	for range 43 * 4 {
 		r.clock.move(15 * time.Minute)
 		requests += r.sync(mdr.SyncRequest{}).Requests
 	}
 	r.expectTruth()
+	if got := len(all(t, r.store, mdr.Query{Delivery: flowroute.DeliveryPending})); got != 0 {
+		t.Errorf("got %d records without an end, want none", got)
+	}
 	t.Logf("%d requests in %d syncs", requests, 24*12+7*12+73*4)
 	if n := r.rdb.HLen(t.Context(), "{flowroute}:mdr:w").Val(); n > 30 {
 		t.Errorf("got %d windows to be read again, want those of six hours", n)
