@@ -153,7 +153,7 @@ func (st *stage) introduce(says io.Writer, took time.Duration) {
 func (st *stage) invite(says io.Writer) {
 	fmt.Fprintf(says, `
 The console stays up until Ctrl-C: http://%[1]s/
-Send one more:  curl -sS http://%[1]s/v1/messages -d '{"from":"%[2]s","to":"+12125550123","body":"Hello"}'
+Send one more:  curl -sS http://%[1]s/v1/messages -H 'Content-Type: application/json' -d '{"from":"%[2]s","to":"+12125550123","body":"Hello"}'
 `, st.listener.Addr(), demoSender)
 }
 

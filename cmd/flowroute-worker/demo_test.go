@@ -2,6 +2,8 @@ package main
 
 import (
 	"encoding/json"
+	"net/http"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -31,12 +33,34 @@ func TestDemo(t *testing.T) {
 	}
 }
 
-// TestDemoInProcess is for machines without a redis-server, and prints for people.
+// TestDemoInProcess is for machines without a redis-server. It prints for people,
+// stays up, and takes the message that it invites to send.
 func TestDemoInProcess(t *testing.T) {
 	t.Parallel()
-	got := (&bundle{t: t}).run("demo", "--exit", "--fast", "10", "--messages", "20", "--seed", "7", "--redis-in-process")
-	got.want(t, exitDone, "in-process", "").want(t, exitDone, "AGREED", "")
-	if strings.Contains(got.out, "\r") {
+	demo := (&bundle{t: t}).start("demo", "--fast", "10", "--messages", "20", "--seed", "7", "--redis-in-process")
+	invited := regexp.MustCompile(`curl -sS (\S+) -H 'Content-Type: (\S+)' -d '(.+)'`)
+	var request []string
+	if !demo.out.await(t, demo.done, func(line string) bool { request = invited.FindStringSubmatch(line); return request != nil }) {
+		t.Fatalf("it never came to the end:\n%s%s", demo.out, demo.errs)
+	}
+	response, err := http.Post(request[1], request[2], strings.NewReader(request[3]))
+	if err != nil {
+		t.Fatal(err)
+	}
+	response.Body.Close()
+	if response.StatusCode != http.StatusAccepted {
+		t.Errorf("got status %d for the message that one is invited to send, want 202", response.StatusCode)
+	}
+	if code := demo.end(); code != exitDone {
+		t.Errorf("got exit code %d, want 0: %s", code, demo.errs)
+	}
+	got := demo.out.String()
+	for _, text := range []string{"in-process", "AGREED"} {
+		if !strings.Contains(got, text) {
+			t.Errorf("no %q in:\n%s", text, got)
+		}
+	}
+	if strings.Contains(got, "\r") {
 		t.Error("a line is rewritten although nobody looks")
 	}
 }

@@ -68,8 +68,17 @@ func (b *bundle) run(args ...string) result {
 func (b *bundle) runWith(ctx context.Context, in io.Reader, args ...string) result {
 	b.t.Helper()
 	var out, errs bytes.Buffer
-	code := run(ctx, args, world{env: envconfig.MapLookuper(b.env), in: in, out: &out, errs: &errs})
+	code := run(ctx, args, world{env: envconfig.MapLookuper(b.env), environ: b.environ(), in: in, out: &out, errs: &errs})
 	return result{code, out.String(), errs.String()}
+}
+
+// environ is the environment as the operating system gives it.
+func (b *bundle) environ() []string {
+	var list []string
+	for name, value := range b.env {
+		list = append(list, name+"="+value)
+	}
+	return list
 }
 
 // want fails the test unless the command ended with this code, and standard
@@ -111,7 +120,9 @@ func (b *bundle) start(args ...string) *background {
 	s := &background{t: b.t, stop: stop, out: newLines(), errs: newLines(), done: make(chan struct{})}
 	go func() {
 		defer close(s.done)
-		s.code = run(ctx, args, world{env: envconfig.MapLookuper(b.env), in: strings.NewReader(""), out: s.out, errs: s.errs})
+		s.code = run(ctx, args, world{
+			env: envconfig.MapLookuper(b.env), environ: b.environ(), in: strings.NewReader(""), out: s.out, errs: s.errs,
+		})
 	}()
 	b.t.Cleanup(func() { stop(); <-s.done })
 	return s

@@ -42,6 +42,7 @@ func newRoot(w world) *cobra.Command {
 		Example: `  flowroute-worker demo --exit
   FR_ACCESS_KEY=… FR_SECRET_KEY=… REDIS_URL=redis://127.0.0.1:6379/0 flowroute-worker run
   flowroute-worker send --from +12065550100 --to +12065550123 --body 'Hello' --wait`,
+		Version:           readBuild().Version,
 		Args:              subcommands,
 		RunE:              func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 		SilenceErrors:     true,

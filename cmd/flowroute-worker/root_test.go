@@ -139,5 +139,6 @@ func TestVersion(t *testing.T) {
 	if v := b.run("version", "--json").want(t, exitDone, "", "").json(t); v["go"] == "" || v["version"] == "" {
 		t.Errorf("got %v, want version and Go release", v)
 	}
+	b.run("--version").want(t, exitDone, "flowroute-worker", "")
 	b.run().want(t, exitDone, "Usage:", "")
 }

@@ -120,8 +120,9 @@ func TestDoctor(t *testing.T) {
 	})
 	t.Run("things to know", func(t *testing.T) {
 		t.Parallel()
-		b := setup(t).with("PUBLIC_URL", "https://example.com", "WEBHOOK_SECRET", "0123456789abcdef")
-		b.run("doctor").want(t, exitDone, "PUBLIC_URL is set, but has no effect", "").want(t, exitDone, "none is running: jobs wait", "")
+		b := setup(t).with("PUBLIC_URL", "https://example.com", "WEBHOOK_SECRET", "0123456789abcdef", "RATE_SMS_PER_SECONDS", "3")
+		b.run("doctor").want(t, exitDone, "PUBLIC_URL is set, but has no effect", "").want(t, exitDone, "none is running: jobs wait", "").
+			want(t, exitDone, "is RATE_SMS_PER_SECOND meant?", "")
 		b.with("FR_ACCESS_KEY", "").run("doctor").want(t, exitDone, "WARN  credentials", "")
 	})
 	t.Run("flowroute out of reach", func(t *testing.T) {
