@@ -56,6 +56,28 @@ func BenchmarkProcesses(b *testing.B) {
 	}
 }
 
+// BenchmarkTake takes a permit from an idle limit and gives it back: what the
+// limiter adds to an attempt, two scripts and their way to Redis and back.
+func BenchmarkTake(b *testing.B) {
+	for name, rate := range map[string]ratelimit.Rate{"limit": per(ratelimit.MaxN, time.Second), "no_limit": {}} {
+		b.Run(name, func(b *testing.B) {
+			l, err := ratelimit.New(redistest.New(b).Client(), ratelimit.Options{Account: "a", FreshStart: true,
+				Limits: ratelimit.Limits{SMS: rate}})
+			if err != nil {
+				b.Fatal(err)
+			}
+			b.ReportAllocs()
+			for b.Loop() {
+				p, err := l.Take(b.Context(), ratelimit.KindSMS, ratelimit.LaneOTP)
+				if err != nil {
+					b.Fatal(err)
+				}
+				p.Unsent()
+			}
+		})
+	}
+}
+
 // waitFor polls until ok holds.
 func waitFor(t testing.TB, ok func() bool) {
 	t.Helper()

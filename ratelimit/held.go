@@ -41,6 +41,19 @@ func (l *Limiter) learn(r reply) {
 	l.greet = l.greet || l.jumped || l.seen != l.epoch
 }
 
+// acquire waits for the turn to say hello or to give back: no permit may be
+// presented after it was given back.
+func (l *Limiter) acquire(ctx context.Context) error {
+	select {
+	case l.turn <- struct{}{}:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+func (l *Limiter) release() { <-l.turn }
+
 // join returns the epoch that this process has joined. Where Redis is in
 // another one it joins that and presents all permits it holds.
 func (l *Limiter) join(ctx context.Context) (string, error) {
@@ -50,13 +63,15 @@ func (l *Limiter) join(ctx context.Context) (string, error) {
 	if !greet {
 		return epoch, nil
 	}
-	l.turn <- struct{}{}
-	defer func() { <-l.turn }()
+	if err := l.acquire(ctx); err != nil {
+		return "", err
+	}
+	defer l.release()
 	return l.hello(ctx)
 }
 
-// hello joins and presents, until Redis stays in one epoch meanwhile. The
-// caller holds l.turn, so that no permit is presented after it was given back.
+// hello joins the epoch that Redis is in and presents permits, until all of
+// them are known there. The caller has the turn.
 func (l *Limiter) hello(ctx context.Context) (string, error) {
 	for {
 		l.mu.Lock()
@@ -78,26 +93,32 @@ func (l *Limiter) hello(ctx context.Context) (string, error) {
 			return "", err
 		}
 		l.learn(r)
-		l.mu.Lock()
-		l.fresh = false
-		if _, unknown := l.unknown(r.epoch); r.epoch != target && len(unknown) > 0 {
-			l.mu.Unlock()
-			continue // present these too, in the epoch that has begun meanwhile
+		if l.joined(ctx, r, target, held) {
+			return r.epoch, nil
 		}
-		first, news := l.epoch == "", l.epoch != r.epoch
-		l.epoch = r.epoch
-		l.greet = l.jumped || l.seen != l.epoch
-		if r.epoch == target {
-			for _, p := range held {
-				p.epoch = r.epoch
-			}
-		}
-		l.mu.Unlock()
-		if news {
-			l.logEpoch(ctx, r, first, len(held))
-		}
-		return r.epoch, nil
 	}
+}
+
+// joined takes note that permits were presented in the epoch of r, if that is
+// the one they were meant for, and reports whether none is left to present.
+func (l *Limiter) joined(ctx context.Context, r reply, target string, held []*Permit) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.fresh = false
+	if r.epoch == target {
+		for _, p := range held {
+			p.epoch = r.epoch
+		}
+	}
+	if _, unknown := l.unknown(r.epoch); len(unknown) > 0 {
+		return false
+	}
+	if l.epoch != r.epoch {
+		l.logEpoch(ctx, r, l.epoch == "")
+	}
+	l.epoch = r.epoch
+	l.greet = l.jumped || l.seen != l.epoch
+	return true
 }
 
 // unknown lists the permits that Redis does not know in an epoch and whose
@@ -123,18 +144,17 @@ func (l *Limiter) unknown(epoch string) (held []*Permit, list []presented) {
 }
 
 // logEpoch tells of a loss, in the process that found it.
-func (l *Limiter) logEpoch(ctx context.Context, r reply, first bool, presented int) {
+func (l *Limiter) logEpoch(ctx context.Context, r reply, first bool) {
 	level := slog.LevelDebug
-	if strings.HasSuffix(r.epoch, "."+l.store.process) {
+	switch {
+	case !strings.HasSuffix(r.epoch, "."+l.store.process), first && l.o.FreshStart:
+	case first:
+		level = slog.LevelInfo
+	default:
 		level = slog.LevelWarn
-		if first && l.o.FreshStart {
-			level = slog.LevelDebug
-		} else if first {
-			level = slog.LevelInfo
-		}
 	}
 	l.o.Logger.LogAttrs(ctx, level, "limiter state began anew: what may be under way counts as permits out",
-		slog.String("reason", r.reason), slog.Int("held", presented),
+		slog.String("reason", r.reason), slog.Int("held", len(l.held)),
 		slog.Int64("at_most_ms", l.o.reach().Milliseconds()))
 }
 
@@ -195,8 +215,10 @@ func (l *Limiter) giveAll(ctx context.Context) {
 
 // give gives back, one call for each limit.
 func (l *Limiter) give(ctx context.Context, batch []returning) error {
-	l.turn <- struct{}{}
-	defer func() { <-l.turn }()
+	if err := l.acquire(ctx); err != nil {
+		return err
+	}
+	defer l.release()
 	for i := range l.store.limits {
 		var now []returning
 		var list []returned

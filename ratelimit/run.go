@@ -54,8 +54,10 @@ func (l *Limiter) Run(ctx context.Context) error {
 }
 
 func (l *Limiter) renew(ctx context.Context) error {
-	l.turn <- struct{}{}
-	defer func() { <-l.turn }()
+	if err := l.acquire(ctx); err != nil {
+		return err
+	}
+	defer l.release()
 	_, err := l.hello(ctx)
 	return err
 }
