@@ -93,7 +93,7 @@ func newRun(w world) *cobra.Command {
 			w.libraries(log)
 		}
 		for _, text := range config.Misspelt(w.environ) {
-			log.WarnContext(cmd.Context(), text)
+			log.WarnContext(cmd.Context(), "variable not known", "reason", text)
 		}
 		return serve(cmd.Context(), s, r, log)
 	}
@@ -147,7 +147,7 @@ func serve(ctx context.Context, s settings, r roles, log *slog.Logger) error {
 	}
 	defer service.close()
 	for _, text := range notYet(s.Config) {
-		log.WarnContext(ctx, text)
+		log.WarnContext(ctx, "variable without effect", "reason", text)
 	}
 	return service.run(ctx)
 }
@@ -165,15 +165,15 @@ func inspect(ctx context.Context, redis redisClients, s settings, log *slog.Logg
 		case redisconn.LevelError:
 			refused = append(refused, join(f))
 		case redisconn.LevelWarning:
-			log.WarnContext(ctx, join(f))
+			log.WarnContext(ctx, "redis is not all it should be", "reason", join(f))
 		default:
-			log.InfoContext(ctx, join(f))
+			log.InfoContext(ctx, "about this redis", "reason", join(f))
 		}
 	}
 	if len(refused) > 0 {
 		return fmt.Errorf("this Redis is not fit for the service: %s", strings.Join(refused, "; "))
 	}
-	log.InfoContext(ctx, "guarantee", "text", guarantee(facts))
+	log.InfoContext(ctx, "guarantee", "reason", guarantee(facts))
 	return nil
 }
 

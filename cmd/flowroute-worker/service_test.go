@@ -313,3 +313,36 @@ func TestWrongCredentials(t *testing.T) {
 		t.Errorf("got %s (%v), want accepted", job.State, err)
 	}
 }
+
+// TestRolesWithoutCredentials: taking jobs in and scheduling needs no key.
+func TestRolesWithoutCredentials(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	intake := b.with("FR_ACCESS_KEY", "", "FR_SECRET_KEY", "", "MDR_SYNC_CRON", "*/5 * * * *", "RATE_OVERRIDES", "+12065550100=1/s", "RATE_SMS_PER_SECONDS", "1").
+		start("run", "--roles", "http,scheduler")
+	intake.log("tick is enqueued")
+	for _, warning := range []string{"variable not known", "variable without effect", "guarantee"} {
+		intake.log(warning)
+	}
+	response, err := http.Post(intake.url()+"/v1/messages", "application/json", strings.NewReader(`{"from":"+12065550100","to":"+12065550123","body":"Hello"}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close()
+	var receipt struct{ ID string }
+	if err := json.NewDecoder(response.Body).Decode(&receipt); err != nil || response.StatusCode != http.StatusAccepted {
+		t.Fatalf("got status %d (%v), want 202", response.StatusCode, err)
+	}
+	if status, body := get(t, intake.url()+"/readyz"); status != http.StatusOK {
+		t.Errorf("got %d %s, want ready", status, body)
+	}
+	b.start("run", "--roles", "worker")
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	if job, err := b.client().Wait(ctx, receipt.ID); err != nil || job.State != ledger.Accepted {
+		t.Errorf("got %s (%v), want accepted", job.State, err)
+	}
+	if code := intake.end(); code != exitDone {
+		t.Errorf("got exit code %d, want 0", code)
+	}
+}
