@@ -129,8 +129,8 @@ func (r *rig) hide(response *http.Response) error {
 	if err != nil {
 		return err
 	}
-	if list, ok := document["data"].([]any); json.Unmarshal(body, &document) == nil {
-		if list, ok = document["data"].([]any); ok {
+	if json.Unmarshal(body, &document) == nil {
+		if list, ok := document["data"].([]any); ok {
 			r.mu.Lock()
 			document["data"] = slices.DeleteFunc(list, func(row any) bool {
 				id, _ := row.(map[string]any)["id"].(string)
