@@ -93,7 +93,10 @@ func (l *Limiter) hello(ctx context.Context) (string, error) {
 			return "", err
 		}
 		l.learn(r)
-		if l.joined(ctx, r, target, held) {
+		if l.joined(r, target, held) {
+			if r.epoch != joined {
+				l.logEpoch(ctx, r, joined == "")
+			}
 			return r.epoch, nil
 		}
 	}
@@ -101,7 +104,7 @@ func (l *Limiter) hello(ctx context.Context) (string, error) {
 
 // joined takes note that permits were presented in the epoch of r, if that is
 // the one they were meant for, and reports whether none is left to present.
-func (l *Limiter) joined(ctx context.Context, r reply, target string, held []*Permit) bool {
+func (l *Limiter) joined(r reply, target string, held []*Permit) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.fresh = false
@@ -112,9 +115,6 @@ func (l *Limiter) joined(ctx context.Context, r reply, target string, held []*Pe
 	}
 	if _, unknown := l.unknown(r.epoch); len(unknown) > 0 {
 		return false
-	}
-	if l.epoch != r.epoch {
-		l.logEpoch(ctx, r, l.epoch == "")
 	}
 	l.epoch = r.epoch
 	l.greet = l.jumped || l.seen != l.epoch
@@ -154,8 +154,7 @@ func (l *Limiter) logEpoch(ctx context.Context, r reply, first bool) {
 		level = slog.LevelWarn
 	}
 	l.o.Logger.LogAttrs(ctx, level, "limiter state began anew: what may be under way counts as permits out",
-		slog.String("reason", r.reason), slog.Int("held", len(l.held)),
-		slog.Int64("at_most_ms", l.o.reach().Milliseconds()))
+		slog.String("reason", r.reason), slog.Int64("at_most_ms", l.o.reach().Milliseconds()))
 }
 
 // hold takes a granted permit into the books.

@@ -18,7 +18,6 @@ type counter struct {
 
 	mu       sync.Mutex
 	moments  []time.Time
-	refused  int
 	violated int // attempts that made a window hold more than n
 }
 
