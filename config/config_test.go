@@ -2,6 +2,7 @@ package config_test
 
 import (
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -277,5 +278,13 @@ func TestAllProblemsAtOnce(t *testing.T) {
 	lines := strings.Split(err.Error(), "\n")
 	if line := `LOG_LEVEL: must be one of debug, info, warn, error, got "loud"`; !slices.Contains(lines, line) {
 		t.Errorf("got %v, want a line %s", err, line)
+	}
+}
+
+func TestUserInfoIsNotPrinted(t *testing.T) {
+	t.Parallel()
+	_, err := config.Load(t.Context(), envconfig.MapLookuper(map[string]string{"FLOWROUTE_BASE_URL": "ftp://user:hunter2@api.example.com"}))
+	if err == nil || strings.Contains(fmt.Sprint(err), "hunter2") || !strings.Contains(fmt.Sprint(err), "api.example.com") {
+		t.Errorf("got %v, want the address without its password", err)
 	}
 }

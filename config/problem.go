@@ -1,6 +1,9 @@
 package config
 
-import "fmt"
+import (
+	"fmt"
+	"regexp"
+)
 
 // Problem is one variable that breaks one rule.
 type Problem struct {
@@ -15,8 +18,11 @@ func (p *Problem) Error() string {
 	if p.Value == "" {
 		return p.Variable + ": " + p.Rule
 	}
-	return fmt.Sprintf("%s: %s, got %q", p.Variable, p.Rule, p.Value)
+	return fmt.Sprintf("%s: %s, got %q", p.Variable, p.Rule, userInfo.ReplaceAllString(p.Value, "//…@"))
 }
+
+// userInfo is where a URL has a name and a password, which are nobody's business.
+var userInfo = regexp.MustCompile(`//[^/]*@`)
 
 // broken is the error of this package's own decoders: the rule that a value
 // breaks. It never quotes the value, which may be secret.
