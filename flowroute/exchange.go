@@ -173,6 +173,9 @@ func (c *Client) roundTrip(ctx context.Context, q call, f *flight, payload []byt
 		}
 		return nil, err
 	}
+	if resp.StatusCode == http.StatusTooManyRequests {
+		f.pass.limited(retryAfter(resp.Header.Get("Retry-After"), time.Now()))
+	}
 	f.pass.end(Pass.Responded)
 	return resp, nil
 }

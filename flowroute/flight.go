@@ -155,6 +155,14 @@ func (t *ticket) wrote(acked func() bool) {
 	}
 }
 
+func (t *ticket) limited(retryAfter time.Duration) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if r, ok := t.Pass.(RateLimited); ok && !t.ended {
+		r.RateLimited(retryAfter)
+	}
+}
+
 func (t *ticket) end(how func(Pass)) {
 	t.mu.Lock()
 	defer t.mu.Unlock()

@@ -51,6 +51,14 @@ type Pass interface {
 	Unsent()
 }
 
+// RateLimited is what a [Pass] can be besides: it then hears of a 429, before
+// Responded, and of what the answer asks for (0: nothing), so that every request
+// of the account can be held back, whoever made this one. It may block for a
+// moment.
+type RateLimited interface {
+	RateLimited(retryAfter time.Duration)
+}
+
 // Write is what travels with a call that changes something. Its zero value asks
 // the client's [Gate] and has no deadline but the Pass's own.
 type Write struct {

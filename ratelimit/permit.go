@@ -164,6 +164,19 @@ func (p *Permit) Written(acked func() bool) {
 	}
 }
 
+// RateLimited reports that the answer is a 429, and what it asks for: nobody, in
+// any process, gets a permit of this kind meanwhile (see [Limiter.Penalize]).
+func (p *Permit) RateLimited(retryAfter time.Duration) {
+	ctx, cancel := context.WithTimeout(p.ctx, penaltyPatience)
+	defer cancel()
+	if err := p.l.Penalize(ctx, p.kind, retryAfter); err != nil {
+		p.l.o.Logger.WarnContext(ctx, "pause after 429 not shared", "limit_key", p.kind, "err", err)
+	}
+}
+
+// penaltyPatience bounds how long an answer waits for its penalty to be shared.
+const penaltyPatience = 2 * time.Second
+
 // Responded reports that the status line of the response has arrived. The
 // permit is back one period later.
 func (p *Permit) Responded() { p.conclude(endResponded) }
