@@ -94,6 +94,23 @@ func PurchaseOf(job ledger.Job) (PurchaseSpec, error) {
 	return spec, d.err()
 }
 
+// NumberOf is the number that a purchase or a route update is about: the one that
+// was bought, or claimed, or asked for. Zero: none is fixed yet.
+func NumberOf(job Job) flowroute.E164 {
+	var reached struct {
+		Number string `json:"number"` // bought, without its plus
+	}
+	if json.Unmarshal(job.Progress, &reached) == nil && reached.Number != "" {
+		if number, err := flowroute.ParseE164("+" + reached.Number); err == nil {
+			return number
+		}
+	}
+	if !job.Number.IsZero() {
+		return job.Number
+	}
+	return job.To
+}
+
 func (p *Purchase) fields(d *door) map[string]any {
 	return map[string]any{
 		"number": &p.Number, "max_setup_cost": &p.MaxSetupCost, "max_monthly_cost": &p.MaxMonthlyCost,

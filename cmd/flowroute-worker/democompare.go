@@ -131,7 +131,7 @@ func (c *comparison) comparePurchase(bought, update jobs.Job, truth flowroutetes
 		return
 	}
 	number := truth.Purchases[0].Number
-	if bought.State == ledger.Done && numberOf(bought).Digits() != number {
+	if bought.State == ledger.Done && jobs.NumberOf(bought).Digits() != number {
 		c.disagree("the purchase says another number than the one that was bought")
 	}
 	is := truth.Numbers[number]

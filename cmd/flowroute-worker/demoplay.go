@@ -187,7 +187,7 @@ func (p *play) numbers(ctx context.Context) error {
 		return err
 	}
 	p.setNumbers(job.ID, ledger.ID{})
-	number := numberOf(job)
+	number := jobs.NumberOf(job)
 	if job.State != ledger.Done || number.IsZero() {
 		return nil // the comparison says so
 	}

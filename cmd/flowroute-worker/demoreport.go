@@ -88,7 +88,7 @@ func (p *play) result(ctx context.Context) (*demoReport, error) {
 	c.compareLimits(truth, p.st.limits)
 
 	r := &demoReport{
-		Messages: c, Agree: len(c.Problems) == 0, Duplicates: p.duplicates, Number: numberOf(found[len(ids)]).String(),
+		Messages: c, Agree: len(c.Problems) == 0, Duplicates: p.duplicates, Number: jobs.NumberOf(found[len(ids)]).String(),
 		NumbersBought: len(truth.Purchases), RateLimited: truth.Counts.RateLimited, OTP: summarize(codes),
 		Faults: truth.Counts.Faults, TookMS: time.Since(p.started).Milliseconds(),
 	}

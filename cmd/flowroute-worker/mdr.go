@@ -11,6 +11,7 @@ import (
 
 	"github.com/flowroute-worker/flowroute-worker/flowroute"
 	"github.com/flowroute-worker/flowroute-worker/jobs"
+	"github.com/flowroute-worker/flowroute-worker/jobs/httpapi"
 	"github.com/flowroute-worker/flowroute-worker/jobs/mdr"
 )
 
@@ -21,52 +22,6 @@ keeps (MDR_SYNC_CRON), and start a sync.`,
 		`  flowroute-worker mdr list --since 2h
   flowroute-worker mdr sync --since 48h --wait`,
 		newMDRList(w), newMDRShow(w), newMDRSync(w))
-}
-
-// recordView is a record as JSON, with the names of the HTTP API.
-type recordView struct {
-	ID                string              `json:"id"`
-	Direction         flowroute.Direction `json:"direction"`
-	From              string              `json:"from"`
-	To                string              `json:"to"`
-	Timestamp         time.Time           `json:"timestamp"`
-	Status            string              `json:"status,omitempty"`
-	Delivery          flowroute.Delivery  `json:"delivery"`
-	IsMMS             bool                `json:"is_mms"`
-	MessageType       string              `json:"message_type,omitempty"`
-	AmountNanodollars int64               `json:"amount_nanodollars"`
-	Matched           bool                `json:"matched"`        // a job of ours is known to have made it
-	Body              string              `json:"body,omitempty"` // mdr show alone
-	Receipts          []receiptView       `json:"receipts,omitempty"`
-}
-
-type receiptView struct {
-	Level       int       `json:"level"`
-	Status      string    `json:"status,omitempty"`
-	StatusCode  *int      `json:"status_code,omitempty"`
-	Description string    `json:"description,omitempty"`
-	Timestamp   time.Time `json:"timestamp"`
-}
-
-func viewRecord(r mdr.Record) recordView {
-	v := recordView{
-		ID: r.ID, Direction: r.Direction, From: plus(r.From), To: plus(r.To), Timestamp: r.Timestamp.UTC(),
-		Status: r.Status, Delivery: r.Delivery(), IsMMS: r.IsMMS, MessageType: r.MessageType,
-		AmountNanodollars: r.AmountNanodollars, Matched: r.Matched,
-	}
-	for _, receipt := range r.Receipts {
-		v.Receipts = append(v.Receipts, receiptView{receipt.Level, receipt.Status, receipt.StatusCode, receipt.Description, receipt.Timestamp.UTC()})
-	}
-	return v
-}
-
-// plus writes a record's number as we write numbers; short codes stay.
-func plus(digits string) string {
-	number, err := flowroute.ParseE164("+" + digits)
-	if err != nil {
-		return digits
-	}
-	return number.String()
 }
 
 func newMDRList(w world) *cobra.Command {
@@ -141,9 +96,9 @@ func listRecords(ctx context.Context, w world, d *desk, q mdr.Query, jsonOut boo
 	if err != nil {
 		return err
 	}
-	list := items[recordView]{Items: make([]recordView, len(page.Records)), Next: page.Next}
+	list := items[httpapi.MDRView]{Items: make([]httpapi.MDRView, len(page.Records)), Next: page.Next}
 	for i, r := range page.Records {
-		list.Items[i] = viewRecord(r)
+		list.Items[i] = httpapi.ViewMDR(r)
 	}
 	if jsonOut {
 		return printJSON(w.out, list)
@@ -203,7 +158,7 @@ func newMDRShow(w world) *cobra.Command {
 		if err != nil {
 			return err
 		}
-		v := viewRecord(record)
+		v := httpapi.ViewMDR(record)
 		v.Body = record.Body
 		if *jsonOut {
 			return printJSON(w.out, v)
@@ -213,7 +168,7 @@ func newMDRShow(w world) *cobra.Command {
 	return cmd
 }
 
-func printRecord(w world, v recordView, record mdr.Record) error {
+func printRecord(w world, v httpapi.MDRView, record mdr.Record) error {
 	return table(w.out, nil, func(row func(cells ...string)) {
 		row("record", v.ID)
 		row("direction", string(v.Direction))

@@ -9,37 +9,13 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/flowroute-worker/flowroute-worker/flowroute"
+	"github.com/flowroute-worker/flowroute-worker/jobs/httpapi"
 	"github.com/flowroute-worker/flowroute-worker/jobs/inventory"
 )
 
-// numberView is one of the account's numbers as JSON, with the names of the HTTP
-// API.
-type numberView struct {
-	Number           string    `json:"number"`
-	Alias            string    `json:"alias,omitempty"`
-	Type             string    `json:"type,omitempty"`
-	RateCenter       string    `json:"rate_center,omitempty"`
-	State            string    `json:"state,omitempty"`
-	MessagingEnabled *bool     `json:"messaging_enabled,omitempty"`
-	PrimaryRoute     string    `json:"primary_route,omitempty"`
-	FailoverRoute    string    `json:"failover_route,omitempty"`
-	FirstSeen        time.Time `json:"first_seen,omitzero"`
-	LastSeen         time.Time `json:"last_seen,omitzero"`
-	DetailsRead      time.Time `json:"details_read,omitzero"` // absent: its routes are not known yet
-	Gone             time.Time `json:"gone,omitzero"`         // absent: ours
-}
-
-func viewNumber(n inventory.Number) numberView {
-	return numberView{
-		Number: n.Number.String(), Alias: n.Alias, Type: n.Type, RateCenter: n.RateCenter, State: n.State,
-		MessagingEnabled: n.MessagingEnabled, PrimaryRoute: n.PrimaryRoute, FailoverRoute: n.FailoverRoute,
-		FirstSeen: n.FirstSeen.UTC(), LastSeen: n.LastSeen.UTC(), DetailsRead: n.DetailsRead.UTC(), Gone: n.Gone.UTC(),
-	}
-}
-
 // viewLive is a number as Flowroute has just told it.
-func viewLive(n flowroute.NumberDetails) numberView {
-	v := numberView{
+func viewLive(n flowroute.NumberDetails) httpapi.NumberView {
+	v := httpapi.NumberView{
 		Number: n.Number.Number.String(), Alias: n.Alias, Type: n.Type, RateCenter: n.RateCenter, State: n.State,
 		MessagingEnabled: n.MessagingEnabled,
 	}
@@ -73,12 +49,12 @@ func newNumbersList(w world) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			list := items[numberView]{Items: []numberView{}}
+			list := items[httpapi.NumberView]{Items: []httpapi.NumberView{}}
 			for n, err := range store.Each(ctx, q) {
 				if err != nil {
 					return err
 				}
-				list.Items = append(list.Items, viewNumber(n))
+				list.Items = append(list.Items, httpapi.ViewNumber(n))
 			}
 			if *jsonOut {
 				return printJSON(w.out, list)
@@ -104,7 +80,7 @@ func asOf(what string, synced time.Time) string {
 	return fmt.Sprintf("as of the sync of %s", stamp(synced))
 }
 
-func printNumbers(w world, list []numberView) error {
+func printNumbers(w world, list []httpapi.NumberView) error {
 	return table(w.out, []string{"NUMBER", "ALIAS", "TYPE", "MESSAGING", "PRIMARY", "FAILOVER", "GONE"}, func(row func(cells ...string)) {
 		for _, n := range list {
 			row(n.Number, orDash(n.Alias), orDash(n.Type), maybe(n.MessagingEnabled), routeID(n, n.PrimaryRoute), routeID(n, n.FailoverRoute), stamp(n.Gone))
@@ -120,7 +96,7 @@ func maybe(b *bool) string {
 }
 
 // routeID tells a number without a route from one whose routes are not known yet.
-func routeID(n numberView, id string) string {
+func routeID(n httpapi.NumberView, id string) string {
 	if id == "" && n.DetailsRead.IsZero() {
 		return "?"
 	}
@@ -142,7 +118,7 @@ func newNumbersShow(w world) *cobra.Command {
 		if err != nil {
 			return &usageError{err: err, path: cmd.CommandPath()}
 		}
-		var v numberView
+		var v httpapi.NumberView
 		if *live {
 			err = w.askAPI(cmd.Context(), func(ctx context.Context, api *flowroute.Client) error {
 				n, err := api.Number(ctx, number)
@@ -169,19 +145,19 @@ func newNumbersShow(w world) *cobra.Command {
 	return cmd
 }
 
-func storedNumber(ctx context.Context, d *desk, number flowroute.E164) (numberView, error) {
+func storedNumber(ctx context.Context, d *desk, number flowroute.E164) (httpapi.NumberView, error) {
 	store, err := inventory.New(d.rdb, inventory.Options{})
 	if err != nil {
-		return numberView{}, err
+		return httpapi.NumberView{}, err
 	}
 	n, err := store.Get(ctx, number)
 	if err != nil {
-		return numberView{}, fmt.Errorf("stored copy: %w; --live asks Flowroute", err)
+		return httpapi.NumberView{}, fmt.Errorf("stored copy: %w; --live asks Flowroute", err)
 	}
-	return viewNumber(n), nil
+	return httpapi.ViewNumber(n), nil
 }
 
-func printNumber(w world, v numberView, live bool) error {
+func printNumber(w world, v httpapi.NumberView, live bool) error {
 	return table(w.out, nil, func(row func(cells ...string)) {
 		known := v
 		if live {

@@ -4,12 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/flowroute-worker/flowroute-worker/flowroute"
 	"github.com/flowroute-worker/flowroute-worker/jobs"
+	"github.com/flowroute-worker/flowroute-worker/jobs/httpapi"
 	"github.com/flowroute-worker/flowroute-worker/jobs/inventory"
 )
 
@@ -22,17 +22,9 @@ takes. A route is where calls go: host:…, number:… or uri:….`,
 		newRoutesList(w), newRoutesCreate(w), newSetRoute(w, "primary"), newSetRoute(w, "failover"))
 }
 
-// routeView is a route as JSON, with the names of the HTTP API.
-type routeView struct {
-	ID        string              `json:"id"`
-	Type      flowroute.RouteType `json:"type"`
-	Value     string              `json:"value,omitempty"`
-	Alias     string              `json:"alias,omitempty"`
-	FirstSeen time.Time           `json:"first_seen,omitzero"`
-}
-
-func viewRoute(r flowroute.Route) routeView {
-	return routeView{ID: r.ID, Type: r.Type, Value: r.Value, Alias: r.Alias}
+// viewRoute is a route as Flowroute has just told it.
+func viewRoute(r flowroute.Route) httpapi.RouteView {
+	return httpapi.RouteView{ID: r.ID, Type: r.Type, Value: r.Value, Alias: r.Alias}
 }
 
 func newRoutesList(w world) *cobra.Command {
@@ -46,7 +38,7 @@ func newRoutesList(w world) *cobra.Command {
 	}
 	live, jsonOut := cmd.Flags().Bool("live", false, "ask Flowroute"), asJSON(cmd)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		list := items[routeView]{Items: []routeView{}}
+		list := items[httpapi.RouteView]{Items: []httpapi.RouteView{}}
 		var err error
 		if *live {
 			err = w.askAPI(cmd.Context(), func(ctx context.Context, api *flowroute.Client) error {
@@ -78,7 +70,7 @@ func newRoutesList(w world) *cobra.Command {
 	return cmd
 }
 
-func storedRoutes(ctx context.Context, w world, d *desk, list *items[routeView]) error {
+func storedRoutes(ctx context.Context, w world, d *desk, list *items[httpapi.RouteView]) error {
 	store, err := inventory.New(d.rdb, inventory.Options{})
 	if err != nil {
 		return err
@@ -88,9 +80,7 @@ func storedRoutes(ctx context.Context, w world, d *desk, list *items[routeView])
 		return err
 	}
 	for _, r := range routes {
-		v := viewRoute(r.Route)
-		v.FirstSeen = r.FirstSeen.UTC()
-		list.Items = append(list.Items, v)
+		list.Items = append(list.Items, httpapi.ViewRoute(r))
 	}
 	report, err := store.LastSync(ctx)
 	if err == nil {

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net"
 	"slices"
 	"strings"
 
@@ -122,17 +121,17 @@ func serve(ctx context.Context, s settings, r roles, log *slog.Logger) error {
 	o := serviceOptions{roles: r}
 	if r.http {
 		// Before the wait for Redis, so that a port in use is known at once.
-		listener, err := new(net.ListenConfig).Listen(ctx, "tcp", string(s.HTTPAddr))
+		listener, err := listen(ctx, string(s.HTTPAddr))
 		if err != nil {
-			return fmt.Errorf("%w; choose another HTTP_ADDR", err)
+			return err
 		}
-		defer listener.Close()
-		o.listener = listener
+		listener.Close()
 	}
 	redis := openRedis(s)
 	defer redis.close()
 	log.InfoContext(ctx, "starting", "version", readBuild().Version, "roles", r.String(), "redis", s.target, "base_url", string(s.BaseURL))
-	if err := redisconn.Wait(ctx, redis.producer, s.RedisStartTimeout, log); err != nil {
+	err := whileWaiting(ctx, r, string(s.HTTPAddr), func() error { return redisconn.Wait(ctx, redis.producer, s.RedisStartTimeout, log) })
+	if err != nil {
 		if ctx.Err() != nil {
 			return nil // told to stop while waiting
 		}
@@ -140,6 +139,12 @@ func serve(ctx context.Context, s settings, r roles, log *slog.Logger) error {
 	}
 	if err := inspect(ctx, redis, s, log); err != nil {
 		return err
+	}
+	if r.http {
+		if o.listener, err = listen(ctx, string(s.HTTPAddr)); err != nil {
+			return err
+		}
+		defer o.listener.Close()
 	}
 	service, err := newService(ctx, s, redis, log, o)
 	if err != nil {

@@ -4,6 +4,8 @@ import (
 	"context"
 
 	"github.com/spf13/cobra"
+
+	"github.com/flowroute-worker/flowroute-worker/jobs/httpapi"
 )
 
 func newStatus(w world) *cobra.Command {
@@ -25,7 +27,7 @@ and the HTTP API answered, or the task id of another app's plain asynq task.`,
 				return err
 			}
 			if *jsonOut {
-				return printJSON(w.out, viewJob(job))
+				return printJSON(w.out, httpapi.ViewJob(job))
 			}
 			return printJob(w.out, job)
 		})

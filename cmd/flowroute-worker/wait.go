@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/flowroute-worker/flowroute-worker/jobs"
+	"github.com/flowroute-worker/flowroute-worker/jobs/httpapi"
 )
 
 // outcome holds the flags of commands that enqueue a job and may wait for it.
@@ -45,14 +46,14 @@ func (o outcome) finish(ctx context.Context, w world, d *desk, receipt jobs.Rece
 		return err
 	}
 	if *o.json {
-		err = printJSON(w.out, viewJob(job))
+		err = printJSON(w.out, httpapi.ViewJob(job))
 	} else {
 		line := []any{receipt.ID, job.State}
 		if job.Type == jobs.TypePurchaseNumber && job.State.Succeeded() {
-			line = append(line, numberOf(job))
+			line = append(line, jobs.NumberOf(job))
 		}
 		_, err = fmt.Fprintln(w.out, line...)
-		if report := viewJob(job).Report; report != nil {
+		if report := httpapi.ViewJob(job).Report; report != nil {
 			fmt.Fprintln(w.errs, clean(string(report)))
 		}
 		if job.Warning != "" {
