@@ -27,10 +27,11 @@ func KeyID(t Type, key string) ID {
 }
 
 // TaskID is the id of the job made from another app's plain asynq task: the
-// task's own id when that is a UUID (asynq's default), else one derived from it.
+// task's own id when that is a UUID (asynq's default), else one derived from it. It
+// is never the zero id.
 func TaskID(taskID string) ID {
 	if len(taskID) == 36 {
-		if u, err := uuid.Parse(taskID); err == nil {
+		if u, err := uuid.Parse(taskID); err == nil && u != uuid.Nil {
 			return ID(u)
 		}
 	}

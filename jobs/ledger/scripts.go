@@ -108,7 +108,8 @@ func (l *Ledger) run(ctx context.Context, s *redis.Script, args ...any) reply {
 	return toReply(s.Run(ctx, l.rdb, []string{l.prefix}, args...))
 }
 
-// runMany runs a script for each list of arguments, in one round trip.
+// runMany runs a script for each list of arguments, in one round trip, or three when
+// Redis has forgotten the script.
 func (l *Ledger) runMany(ctx context.Context, s *redis.Script, calls [][]any) []reply {
 	if len(calls) == 1 {
 		return []reply{l.run(ctx, s, calls[0]...)}
@@ -117,20 +118,38 @@ func (l *Ledger) runMany(ctx context.Context, s *redis.Script, calls [][]any) []
 	if len(calls) == 0 {
 		return replies
 	}
+	all := make([]int, len(calls))
+	for i := range all {
+		all[i] = i
+	}
+	unknown := l.pipeline(ctx, s, calls, replies, all)
+	if len(unknown) == 0 {
+		return replies
+	}
+	if err := s.Load(ctx, l.rdb).Err(); err == nil {
+		unknown = l.pipeline(ctx, s, calls, replies, unknown)
+	}
+	for _, i := range unknown { // forgotten again, or not to be loaded
+		replies[i] = l.run(ctx, s, calls[i]...)
+	}
+	return replies
+}
+
+// pipeline runs the calls at these places and returns those that found no script.
+func (l *Ledger) pipeline(ctx context.Context, s *redis.Script, calls [][]any, replies []reply, places []int) (unknown []int) {
 	pipe := l.rdb.Pipeline()
-	cmds := make([]*redis.Cmd, len(calls))
-	for i, args := range calls {
-		cmds[i] = s.EvalSha(ctx, pipe, []string{l.prefix}, args...)
+	cmds := make([]*redis.Cmd, len(places))
+	for at, i := range places {
+		cmds[at] = s.EvalSha(ctx, pipe, []string{l.prefix}, calls[i]...)
 	}
 	// Each command carries its own error.
 	_, _ = pipe.Exec(ctx)
-	for i, cmd := range cmds {
-		replies[i] = toReply(cmd)
-		if redis.HasErrorPrefix(replies[i].err, "NOSCRIPT") {
-			replies[i] = l.run(ctx, s, calls[i]...)
+	for at, i := range places {
+		if replies[i] = toReply(cmds[at]); redis.HasErrorPrefix(replies[i].err, "NOSCRIPT") {
+			unknown = append(unknown, i)
 		}
 	}
-	return replies
+	return unknown
 }
 
 func toReply(cmd *redis.Cmd) reply {
