@@ -30,6 +30,7 @@ func (d *door) draft(job ledger.NewJob, key string) draft {
 		return draft{err: err}
 	}
 	job.ID = ledger.NewID()
+	job.Nonce = [6]byte(job.ID[10:]) // its random end
 	if key != "" {
 		job.ID = ledger.KeyID(job.Type, key)
 	}

@@ -2,9 +2,9 @@
 -- ARGV  1 id, 2 id (16 bytes), 3 token of this attempt ('' only looks: ready), 4 generation, 5 ms until the
 --       permit's write deadline, 6 ms of one request, 7 ms the records get after
 --       it, 8 account, 9 most posts, 10 number to claim or '', 11 length of the
---       event stream, 12 retention
+--       event stream, 12 retention, 13 what the caller has seen of the job ('' does not matter)
 -- returns {ready} | {go, ms left, attempt, resolve at} | {early, ms} | {behind, id} |
---         {open, state, ms} | {ended, state} | {stale} | {claimed, id} | {missing} | {newer}
+--         {open, state, ms} | {ended, state} | {stale} | {outrun} | {claimed, id} | {missing} | {newer}
 local id, token, number, most = ARGV[1], ARGV[3], ARGV[10], ARGV[11]
 local job = load(id, ARGV[2])
 if not job then return {'missing'} end
@@ -18,6 +18,9 @@ if f.s == 's' then return {'open', 's', math.max(tonumber(f.wo) - now, 0)} end
 if f.s == 'u' or f.s == 'r' then return {'open', f.s, math.max(tonumber(f.ra or '0') - now, 0)} end
 if f.s ~= 'q' then return {'ended', f.s} end
 if tonumber(ARGV[4]) ~= tonumber(f.g) then return {'stale'} end
+-- An attempt has ended since the caller read the job and planned this one; or this
+-- one was settled before its command arrived.
+if (ARGV[13] ~= '' and ARGV[13] ~= seen(f)) or (token ~= '' and f.lt == token) then return {'outrun'} end
 if tonumber(f.d) > now then return {'early', tonumber(f.d) - now} end
 
 local function stop(state, reason)
@@ -30,7 +33,8 @@ if expires > 0 and now >= expires and not f.pg then
   if f.xe then return stop('x', REASON.expired) end
   return stop('f', REASON.too_late)
 end
-if tonumber(f.n) >= tonumber(ARGV[9]) then return stop('f', REASON.attempts_used_up) end
+-- Steps after one that cannot be undone are repeatable, and have to end.
+if tonumber(f.n) >= tonumber(ARGV[9]) and not f.pg then return stop('f', REASON.attempts_used_up) end
 
 for slot in string.gmatch(f.o or '', '%S+') do
   local head = redis.call('ZRANGE', P .. 'o:' .. slot, 0, 0)[1]

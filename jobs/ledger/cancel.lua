@@ -7,6 +7,7 @@ if job.newer then return {'newer'} end
 local f = job.f
 if FINAL[f.s] or f.pg then return {'late', f.s} end
 if f.s == 'q' then
+  if not f.un then release(job) end
   move(job, 'c', REASON.cancelled, ARGV[3])
   return {'cancelled', 'c', unpack(finish(job, ARGV[4]))}
 end

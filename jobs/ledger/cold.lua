@@ -16,7 +16,7 @@
 -- history, and, if any: detail, warning, progress, each headed by its length (2).
 
 local WEEK = 604800000
-local FILL, SMALLEST, LARGEST, STEP, PIECE = 64, 64, 16384, 8, 60
+local FILL, SMALLEST, LARGEST, STEP, PIECE, MOST_TAIL = 64, 64, 16384, 8, 60, 12000
 
 local function generations(map)
   local list = {}
@@ -101,6 +101,8 @@ local function pack(job)
   local f = job.f
   local m, h, tail = f.m or '', f.h or '', ''
   if f.e or f.wn or f.pg then tail = headed(f.e or '') .. headed(f.wn or '') .. headed(f.pg or '') end
+  -- More pieces than this a value cannot have; the texts are for people.
+  if #tail > MOST_TAIL then tail = headed(f.e or '') .. headed(f.wn or '') end
   return '\1' .. f.t .. f.s .. f.l .. bytes(tonumber(f.c), 6) .. f.i ..
     string.char(math.min(tonumber(f.n), 255), #m, #h) .. m .. h .. tail
 end
@@ -137,17 +139,23 @@ local function load(id, bin)
   return {id = id, bin = bin, f = unpacked(value), changed = {}, cold = true}
 end
 
--- finish stores a job that has become final and frees what it held. A job whose
--- record was only matched to it keeps its payload, since proof may take the
--- record away. It returns the jobs whose turn has come in the slots it held.
-local function finish(job, retention)
+-- leave_slots ends a job's turn. It returns the jobs whose turn has come.
+local function leave_slots(job)
   local next_ids = {}
-  redis.call('ZREM', P .. 'open', job.id)
   for slot in string.gmatch(job.f.o or '', '%S+') do
     redis.call('ZREM', P .. 'o:' .. slot, job.id)
     local head = redis.call('ZRANGE', P .. 'o:' .. slot, 0, 0)[1]
     if head then next_ids[#next_ids + 1] = head end
   end
+  return next_ids
+end
+
+-- finish stores a job that has become final and frees what it held. A job whose
+-- record was only matched to it keeps its payload, since proof may take the
+-- record away. It returns the jobs whose turn has come in the slots it held.
+local function finish(job, retention)
+  redis.call('ZREM', P .. 'open', job.id)
+  local next_ids = leave_slots(job)
   if job.f.inf then
     set(job, 'o', nil)
     save(job)

@@ -10,8 +10,9 @@
 --   k token of the open attempt, lt token of the last settled one, ac account,
 --   wo when its request must be over, ra when the records may decide, fi first tried,
 --   nr no-resend mark (c: cancel), m MDR ids (each headed by its length),
---   inf its MDR was found by matching, h history: state, reason, hundredths of a
---   second since c in 4 bytes, for each change, ns further nudges so far.
+--   un an outcome of it was unknown once, ap accepted by an earlier attempt whose id is
+--   pending, inf its MDR was found by matching, ns further nudges so far, h history:
+--   state, reason, hundredths of a second since c in 4 bytes, for each change.
 
 local P = KEYS[1]
 local clock = redis.call('TIME')
@@ -72,6 +73,16 @@ end
 local function event(job, state, reason, mdr, most)
   redis.call('XADD', P .. 'events', 'MAXLEN', '~', most, '*', 'e',
     '\1' .. job.bin .. job.f.t .. state .. string.char(reason) .. (mdr or ''))
+end
+
+-- seen changes with each attempt that ends.
+local function seen(f) return 'v' .. (f.lt or '') end
+
+-- release gives a purchase's number free.
+local function release(job)
+  if not job.f.nu then return end
+  if redis.call('HGET', P .. 'numbers', job.f.nu) == job.id then redis.call('HDEL', P .. 'numbers', job.f.nu) end
+  set(job, 'nu', nil)
 end
 
 -- move changes the state, with its line of history, its counters and its event.

@@ -48,7 +48,11 @@ func (l *Ledger) createArgs(job NewJob) ([]any, error) {
 	if job.ID.IsZero() {
 		return nil, fmt.Errorf("no id")
 	}
-	nonce := uuid.New()
+	nonce := job.Nonce
+	if nonce == ([6]byte{}) {
+		drawn := uuid.New()
+		nonce = [6]byte(drawn[:6])
+	}
 	var grace time.Duration
 	switch {
 	case job.Type == SendMessage && job.Queue == QueueOTP:
@@ -59,7 +63,7 @@ func (l *Ledger) createArgs(job NewJob) ([]any, error) {
 	return []any{
 		job.ID.String(), job.ID[:], string(job.Type.code()), string(queue),
 		millis(job.Due), millis(job.Expires), grace.Milliseconds(),
-		packSubject(job), job.Payload, strings.Join(job.Order, " "), nonce[:6],
+		packSubject(job), job.Payload, strings.Join(job.Order, " "), nonce[:],
 		job.Refused, l.eventsMax, l.retention.Milliseconds(),
 	}, nil
 }

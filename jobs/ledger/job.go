@@ -37,6 +37,7 @@ type Job struct {
 	Reason     Reason   // of the last change
 	Detail     string   // what the API or our own check said, bounded; empty when all went well
 	Warning    string   // done or accepted, but
+	Uncertain  bool     // the outcome of one of its attempts was unknown once; not kept of final jobs
 	NoResend   bool     // cancel or expiry was asked for while the outcome was open
 	Progress   []byte   // what a job of several steps has reached; JSON of its owner
 	Payload    []byte   // what was asked; JSON of package jobs; nil once the job is final
@@ -45,6 +46,10 @@ type Job struct {
 	ResolveAt  time.Time
 	FirstTried time.Time
 	History    []Change
+
+	// Seen changes with each attempt that ends. With it, [Intent] and [Settlement]
+	// refuse what was planned on a state of the job that is outrun.
+	Seen string
 }
 
 // Updated is the time of the last change.
@@ -71,7 +76,10 @@ type NewJob struct {
 	Due      time.Time // zero: at once
 	Expires  time.Time // zero: messages 24 h after Due (queue "otp": 5 minutes), others no bound
 	Payload  []byte    // kept until the job is final
-	Content  [8]byte   // hash of what the job asks; another hash under the same id is ErrConflict
+	// Nonce tells a repetition of one call from a second job of the same key, which
+	// is a duplicate. Zero: one is drawn for each call.
+	Nonce   [6]byte
+	Content [8]byte // hash of what the job asks; another hash under the same id is ErrConflict
 	// Order lists the slots that this job must take in turn: it begins only when
 	// it is the oldest unfinished one in each. Route updates use number and slot.
 	Order []string
@@ -100,6 +108,7 @@ const (
 	Open    Decision = "open"    // an intent is open (state sending or unknown): do not post
 	Ended   Decision = "ended"   // the job is final, perhaps ended by this call (State)
 	Stale   Decision = "stale"   // the nudge's generation was outrun
+	Outrun  Decision = "outrun"  // an attempt has ended since the caller read the job (Seen): read it again
 	Claimed Decision = "claimed" // the number belongs to another purchase (Other)
 )
 
@@ -113,6 +122,7 @@ type Intent struct {
 	Timeout    time.Duration // of one request
 	Settle     time.Duration // how long after the request must be over the records get
 	Number     flowroute.E164
+	Seen       string // of the job from which this attempt was planned; empty: it does not depend on it
 }
 
 // Begun is the answer to [Ledger.Begin].
@@ -148,12 +158,15 @@ type Settlement struct {
 	Detail   string
 	Warning  string
 	Progress []byte // replaces the job's progress when not nil
+	// Seen is, without a token, of the job from which this was decided: it is a
+	// Duplicate when an attempt has ended since. Empty: it does not depend on it.
+	Seen string
 }
 
 // Settled is the answer to [Ledger.Settle].
 type Settled struct {
 	State     State
-	Duplicate bool // this outcome was recorded before
+	Duplicate bool // this outcome was recorded before, or is outrun; nothing was changed
 	// Displaced is a job whose inferred claim gave way; it is Unknown again.
 	Displaced ID
 	// Next are the jobs whose turn has come in the slots this job held.

@@ -23,7 +23,7 @@ func (l *Ledger) Begin(ctx context.Context, in Intent) (Begun, error) {
 	}
 	r := l.run(ctx, scriptBegin,
 		in.ID.String(), in.ID[:], in.Token, in.Generation, in.Budget.Milliseconds(), in.Timeout.Milliseconds(),
-		in.Settle.Milliseconds(), in.Account, l.maxPosts, number, l.eventsMax, l.retention.Milliseconds())
+		in.Settle.Milliseconds(), in.Account, l.maxPosts, number, l.eventsMax, l.retention.Milliseconds(), in.Seen)
 	if r.err != nil {
 		return Begun{}, fmt.Errorf("begin job: %w", r.err)
 	}
@@ -49,17 +49,14 @@ func (l *Ledger) Begin(ctx context.Context, in Intent) (Begun, error) {
 // with a context that does not end with the task's. A certain outcome is recorded
 // however late it comes; it never makes anything post.
 func (l *Ledger) Settle(ctx context.Context, s Settlement) (Settled, error) {
-	mdr, err := packMDR(s.MDR)
-	if err != nil {
-		return Settled{}, fmt.Errorf("settle job: %w", err)
-	}
+	mdr := packMDR(s.MDR)
 	progress := "" // nil leaves it
 	if s.Progress != nil {
 		progress = "=" + string(s.Progress)
 	}
 	r := l.run(ctx, scriptSettle,
 		s.ID.String(), s.ID[:], s.Token, string(s.To.code()), int(s.Reason.code()), mdr, flag(s.Inferred), flag(s.Uncounted),
-		flag(s.Release), clip(s.Detail), clip(s.Warning), progress, l.eventsMax, l.retention.Milliseconds(), l.claimsFor())
+		flag(s.Release), clip(s.Detail), clip(s.Warning), progress, l.eventsMax, l.retention.Milliseconds(), l.claimsFor(), s.Seen)
 	if r.err != nil {
 		return Settled{}, fmt.Errorf("settle job: %w", r.err)
 	}
@@ -179,10 +176,7 @@ type Refined struct {
 func (l *Ledger) Refine(ctx context.Context, receipts []Receipt) ([]Refined, error) {
 	calls := make([][]any, len(receipts))
 	for i, receipt := range receipts {
-		mdr, err := packMDR(receipt.MDR)
-		if err != nil {
-			return nil, fmt.Errorf("refine: %w", err)
-		}
+		mdr := packMDR(receipt.MDR)
 		to := Undelivered
 		if receipt.Delivered {
 			to = Delivered
@@ -207,28 +201,30 @@ func (l *Ledger) Refine(ctx context.Context, receipts []Receipt) ([]Refined, err
 // counts (it adds up to seven days).
 func (l *Ledger) claimsFor() int64 { return (l.retention + l.claimsOver).Milliseconds() }
 
-// packMDR makes 16 bytes of `mdr2-` and 32 hex digits.
-func packMDR(id string) (string, error) {
-	if id == "" {
-		return "", nil
-	}
-	digits, ok := strings.CutPrefix(id, "mdr2-")
-	raw, err := hex.DecodeString(digits)
-	if !ok || err != nil || len(raw) != 16 || strings.ToLower(digits) != digits {
-		// Another form of id (an older or newer API): kept as it is, longer.
-		if len(id) > 64 || len(id) == 16 {
-			return "", fmt.Errorf("MDR id %.80q: want mdr2- and 32 hex digits", id)
+// packMDR makes 16 bytes of `mdr2-` and 32 hex digits. An id of another form is
+// kept as it is, between zero bytes that tell it from those; one that cannot be an
+// id (longer than 64 bytes) counts as none.
+func packMDR(id string) string {
+	if digits, ok := strings.CutPrefix(id, "mdr2-"); ok && strings.ToLower(digits) == digits {
+		if raw, err := hex.DecodeString(digits); err == nil && len(raw) == 16 {
+			return string(raw)
 		}
-		return id, nil
 	}
-	return string(raw), nil
+	packed := "\x00" + id
+	switch {
+	case id == "" || len(id) > 64:
+		return ""
+	case len(packed) == 16:
+		packed += "\x00"
+	}
+	return packed
 }
 
 func unpackMDR(packed string) string {
 	if len(packed) == 16 {
 		return "mdr2-" + hex.EncodeToString([]byte(packed))
 	}
-	return packed
+	return strings.Trim(packed, "\x00")
 }
 
 func flag(b bool) int {

@@ -8,6 +8,8 @@ local f = job.f
 if f.s == 's' then
   local left = tonumber(f.wo) - now
   if left > 0 then return {'s', left} end
+  set(job, 'un', '1')
+  set(job, 'lt', f.k)
   move(job, 'u', REASON.worker_lost, ARGV[3])
   save(job)
 end

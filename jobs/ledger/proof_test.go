@@ -2,6 +2,7 @@ package ledger_test
 
 import (
 	"fmt"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -214,5 +215,43 @@ func TestOneOfManyBegins(t *testing.T) {
 	wg.Wait()
 	if went != 1 {
 		t.Errorf("got %d that post, want 1", went)
+	}
+}
+
+// That an outcome was unknown once is remembered however long the history gets.
+func TestUncertainIsNotForgotten(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	id := b.sending("t1")
+	b.settle(ledger.Settlement{ID: id, Token: "t1", To: ledger.Unknown, Reason: ledger.ReasonNoAnswer})
+	b.settle(ledger.Settlement{ID: id, Token: "t1", To: ledger.Queued, Reason: ledger.ReasonUnresolved})
+	for i := range 60 {
+		token := fmt.Sprint("again", i)
+		b.begin(id, token)
+		b.settle(ledger.Settlement{ID: id, Token: token, To: ledger.Queued, Reason: ledger.ReasonRateLimited, Uncounted: true})
+	}
+	if job := b.wantState(id, ledger.Queued); !job.Uncertain {
+		t.Error("the job is no longer known to be uncertain")
+	}
+}
+
+// An answer may hold anything as its id; the message is accepted all the same.
+func TestOddRecordIDs(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	for _, record := range []string{"x", "sixteen-bytes-id", "fifteen-byte-id", "mdr1-febb118b9b034338adfc662a8c02fd88", "mdr2-short"} {
+		id := b.sending("t")
+		b.settle(ledger.Settlement{ID: id, Token: "t", To: ledger.Accepted, MDR: record})
+		if job := b.wantState(id, ledger.Accepted); !cmp.Equal(job.MDRs, []string{record}) {
+			t.Errorf("got %q, want %q", job.MDRs, record)
+		}
+		if owner, ok, err := b.ClaimedBy(t.Context(), record); err != nil || !ok || owner != id {
+			t.Errorf("%q: claimed by %v %v %v", record, owner, ok, err)
+		}
+	}
+	id := b.sending("t")
+	b.settle(ledger.Settlement{ID: id, Token: "t", To: ledger.Accepted, MDR: strings.Repeat("y", 100)})
+	if job := b.wantState(id, ledger.Accepted); len(job.MDRs) != 0 {
+		t.Errorf("got %q, want the id to be pending", job.MDRs)
 	}
 }

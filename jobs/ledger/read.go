@@ -35,11 +35,7 @@ func (l *Ledger) GetMany(ctx context.Context, ids []ID) ([]Job, []error) {
 
 // ClaimedBy is the job that an MDR belongs to; false when it is nobody's.
 func (l *Ledger) ClaimedBy(ctx context.Context, mdr string) (ID, bool, error) {
-	packed, err := packMDR(mdr)
-	if err != nil {
-		return ID{}, false, err
-	}
-	r := l.run(ctx, scriptClaim, packed)
+	r := l.run(ctx, scriptClaim, packMDR(mdr))
 	if r.err != nil {
 		return ID{}, false, fmt.Errorf("read claim: %w", r.err)
 	}
@@ -78,7 +74,7 @@ func readHot(id ID, f map[string]string) (Job, error) {
 	job := Job{
 		ID: id, Type: typeOf(f["t"][0]), State: stateOf(f["s"][0]), Queue: queueOf(f["l"][0]),
 		Generation: int(number(f["g"])), Nudges: int(number(f["ns"])), Created: created, Due: moment(f["d"]), Expires: moment(f["x"]),
-		Attempts: int(number(f["n"])), Detail: f["e"], Warning: f["wn"], NoResend: f["nr"] != "",
+		Attempts: int(number(f["n"])), Detail: f["e"], Warning: f["wn"], NoResend: f["nr"] != "", Uncertain: f["un"] != "", Seen: "v" + f["lt"],
 		Account: f["ac"], ResolveAt: moment(f["ra"]), FirstTried: moment(f["fi"]),
 		Order: strings.Fields(f["o"]), History: readHistory(created, f["h"]),
 	}

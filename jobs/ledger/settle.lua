@@ -2,7 +2,8 @@
 -- ARGV  1 id, 2 id (16 bytes), 3 token or '', 4 state to go to, 5 reason, 6 MDR or '', 7 it
 --       was matched (1), 8 the attempt does not count (1), 9 the number becomes
 --       free (1), 10 detail, 11 warning, 12 '' or '=' and the progress,
---       13 length of the event stream, 14 retention, 15 TTL of claims
+--       13 length of the event stream, 14 retention, 15 TTL of claims, 16 what the caller
+--       without a token has seen of the job ('' does not matter)
 -- returns {ok | same | missing | newer, state, displaced id or '', next ids…}
 local id, token, to, reason, mdr, most = ARGV[1], ARGV[3], ARGV[4], tonumber(ARGV[5]), ARGV[6], ARGV[13]
 local inferred = ARGV[7] == '1'
@@ -17,6 +18,11 @@ local function displace(bin)
   local loser = load(text_id(bin), bin)
   if not loser or loser.newer or loser.cold then return '' end
   drop_mdr(loser, mdr)
+  if loser.f.m then
+    -- It has other records, and stays what it is.
+    save(loser)
+    return ''
+  end
   set(loser, 'inf', nil)
   move(loser, 'u', REASON.displaced, most)
   save(loser)
@@ -42,16 +48,32 @@ local function take_mdr()
     return
   end
   if answer ~= '' then displaced = displace(answer) end
+  -- A further record, or one of a job that ended long ago, leaves it as it is.
+  local first = not f.m and not job.cold
   add_mdr(job, mdr)
-  if inferred then set(job, 'inf', '1') else set(job, 'inf', nil) end
+  if not inferred then set(job, 'inf', nil) elseif first then set(job, 'inf', '1') end
 end
 
 local function answer(verdict, next_ids) return {verdict, job.f.s, displaced, unpack(next_ids or {})} end
 
+-- Accepted, its id pending: the record and a place among the open ones stay until
+-- the id is found.
+local function pending()
+  redis.call('ZADD', P .. 'open', f.ra or int(now), id)
+  save(job)
+  return answer('ok')
+end
+
 local ACCEPTED = {a = true, d = true, n = true}
 -- Without a token: a job that is not being posted is ended, or moved on.
-local open = f.k == token or (token == '' and f.s == 'q')
+local open = f.k == token or (token == '' and f.s == 'q' and (ARGV[16] == '' or ARGV[16] == seen(f)))
 if not open then
+  if to == 'q' and f.s == 'q' and token ~= '' then
+    -- Nothing was posted, and the intent may still be on its way here: it is refused.
+    set(job, 'lt', token)
+    save(job)
+    return answer('same')
+  end
   -- A repeated command, or the outcome of an attempt that was outrun. Of those
   -- only acceptance tells something that is not known yet.
   if to ~= 'a' or (mdr == '' and ACCEPTED[f.s]) or (mdr ~= '' and has_mdr(job, mdr) and not f.inf) then
@@ -59,36 +81,35 @@ if not open then
   end
   take_mdr()
   if f.s == 's' then
+    if mdr == '' then set(job, 'ap', '1') end
     save(job)
     return answer('ok')
   end
   if not ACCEPTED[f.s] then move(job, 'a', REASON.late_proof, most, mdr) end
-  if mdr == '' and not job.cold then
-    save(job)
-    return answer('ok')
-  end
+  if mdr == '' and not job.cold then return pending() end
   return answer('ok', finish(job, retention))
 end
 
 if f.s == to and (to == 'u' or to == 'r') then return answer('same') end
 
 if to == 'a' then take_mdr() end
-if to ~= 'a' and f.m and f.t == 'm' then
+if to ~= 'a' and (f.m or f.ap) and f.t == 'm' then
   -- An earlier attempt is proven accepted.
   to, reason = 'a', REASON.late_proof
 end
 if ARGV[8] == '1' then set(job, 'n', int(tonumber(f.n) - 1)) end
-if ARGV[9] == '1' and f.nu then
-  if redis.call('HGET', P .. 'numbers', f.nu) == id then redis.call('HDEL', P .. 'numbers', f.nu) end
-  set(job, 'nu', nil)
-end
+if ARGV[9] == '1' then release(job) end
 if ARGV[12] ~= '' then set(job, 'pg', #ARGV[12] > 1 and string.sub(ARGV[12], 2) or nil) end
 set(job, 'e', ARGV[10] ~= '' and ARGV[10] or nil)
 if ARGV[11] ~= '' then set(job, 'wn', ARGV[11]) end
-if to == 'q' and f.nr and not f.pg then to, reason = 'c', REASON.cancelled end
+if to == 'q' and f.nr and not f.pg then
+  to, reason = 'c', REASON.cancelled
+  if not f.un then release(job) end
+end
 
 if to == 'u' then
   set(job, 'lt', token)
+  set(job, 'un', '1')
   move(job, 'u', reason, most)
   save(job)
   return answer('ok')
@@ -96,13 +117,9 @@ end
 set(job, 'lt', token)
 if to ~= 'r' then set(job, 'k', nil) end
 move(job, to, reason, most, mdr)
-if to == 'a' and not f.m and mdr == '' then
-  -- Accepted, its id pending: the record and the place among the open ones stay
-  -- until the id is found.
-  save(job)
-  return answer('ok')
-end
+if to == 'a' and not f.m and mdr == '' then return pending() end
 if FINAL[to] then return answer('ok', finish(job, retention)) end
 redis.call('ZREM', P .. 'open', id)
 save(job)
-return answer('ok')
+-- One that waits for a person does not hold up those behind it.
+return answer('ok', to == 'r' and leave_slots(job) or nil)
