@@ -41,11 +41,6 @@ func (w *Worker) logTask(ctx context.Context, kind, taskID, queue string, starte
 
 // handle reads what the task is about and does what the job's state allows.
 func (w *Worker) handle(ctx context.Context, task *asynq.Task, taskID, queue string) error {
-	select {
-	case <-w.draining:
-		return deferral{}
-	default:
-	}
 	parsed, err := jobs.ParseTask(ledger.Type(task.Type()), taskID, queue, task.Payload())
 	switch {
 	case errors.Is(err, ledger.ErrNewerVersion):
@@ -54,6 +49,11 @@ func (w *Worker) handle(ctx context.Context, task *asynq.Task, taskID, queue str
 		return fmt.Errorf("%w: %w", err, asynq.SkipRetry)
 	case !parsed.Nudge:
 		return w.takeIn(ctx, *parsed.Job)
+	}
+	select {
+	case <-w.draining:
+		return deferral{}
+	default:
 	}
 	job, err := w.ledger.Get(ctx, parsed.ID)
 	switch {
@@ -71,9 +71,20 @@ func (w *Worker) handle(ctx context.Context, task *asynq.Task, taskID, queue str
 }
 
 // takeIn writes another app's plain task down as a job with a nudge of its own:
-// its task may allow no retries, ours does.
+// its task may allow no retries, ours does. For the same reason it is taken in while
+// draining too, and goes on when Redis fails: asynq would put the task away.
 func (w *Worker) takeIn(ctx context.Context, job ledger.NewJob) error {
 	created, err := w.ledger.Create(ctx, job)
+	for err != nil && !errors.Is(err, ledger.ErrConflict) && !errors.Is(err, ledger.ErrNewerVersion) {
+		select {
+		case <-ctx.Done():
+			return err
+		case <-w.ended:
+			return err
+		case <-time.After(500 * time.Millisecond):
+		}
+		created, err = w.ledger.Create(ctx, job)
+	}
 	switch {
 	case errors.Is(err, ledger.ErrConflict):
 		w.log.WarnContext(ctx, "plain task refused: its key or task id belongs to a job with other content", "task_id", job.ID.String(), "queue", job.Queue)
@@ -83,7 +94,10 @@ func (w *Worker) takeIn(ctx context.Context, job ledger.NewJob) error {
 	case created.State != ledger.Queued:
 		return nil
 	}
-	return w.o.Jobs.Nudge(ctx, job.ID, job.Type, job.Queue, created.Generation, job.Due, 0)
+	if err := w.o.Jobs.Nudge(ctx, job.ID, job.Type, job.Queue, created.Generation, job.Due, 0); err != nil {
+		w.log.WarnContext(ctx, "job taken in but not announced, the sweep will find it", "task_id", job.ID.String(), "err", err)
+	}
+	return nil
 }
 
 // look does what the job's state allows.

@@ -130,7 +130,14 @@ func describe(err error) string {
 	return mask(text)
 }
 
+// longest is how much of what the API said is kept, in bytes.
+const longest = 300
+
 func mask(text string) string {
 	text = quoted.ReplaceAllString(text, `"…"`)
-	return digits.ReplaceAllStringFunc(text, func(n string) string { return "…" + n[len(n)-4:] })
+	text = digits.ReplaceAllStringFunc(text, func(n string) string { return "…" + n[len(n)-4:] })
+	if len(text) > longest {
+		text = strings.ToValidUTF8(text[:longest], "") + "…"
+	}
+	return text
 }
