@@ -25,8 +25,11 @@ func TestPassHearsOfRateLimit(t *testing.T) {
 		w.WriteHeader(http.StatusTooManyRequests)
 	})
 	for name, request := range map[string]func(*flowroute.Client) error{
-		"read":  func(c *flowroute.Client) error { _, err := c.Number(t.Context(), sender); return err },
-		"write": func(c *flowroute.Client) error { _, err := c.SendMessage(t.Context(), hello, flowroute.Write{}); return err },
+		"read": func(c *flowroute.Client) error { _, err := c.Number(t.Context(), sender); return err },
+		"write": func(c *flowroute.Client) error {
+			_, err := c.SendMessage(t.Context(), hello, flowroute.Write{})
+			return err
+		},
 	} {
 		heard := &pass{}
 		gate := func(context.Context, flowroute.Endpoint) (flowroute.Pass, error) { return limitedPass{heard}, nil }
