@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
+	"strconv"
 
 	"github.com/flowroute-worker/flowroute-worker/flowroute"
 	"github.com/flowroute-worker/flowroute-worker/jobs"
@@ -30,10 +31,13 @@ func (w *Worker) reads(job ledger.Job) *flowroute.Client {
 }
 
 func stopped(err error) error {
-	if errors.Is(err, errStop) {
-		return nil
+	if !errors.Is(err, errStop) {
+		return err
 	}
-	return err
+	if rest, ok := errors.AsType[deferral](err); ok {
+		return rest
+	}
+	return nil
 }
 
 type purchasePlan struct {
@@ -59,7 +63,12 @@ func (p *purchasePlan) next(ctx context.Context) (*step, *end, error) {
 	if p.Number == "" {
 		return p.buy(ctx)
 	}
-	bought, err := flowroute.ParseE164("+" + p.Number)
+	// By its structure alone: today's table of area codes may not know it any more.
+	digits, err := strconv.ParseUint(p.Number, 10, 64)
+	if err != nil {
+		return nil, nil, err
+	}
+	bought, err := flowroute.E164FromUint64(digits)
 	if err != nil {
 		return nil, nil, err
 	}

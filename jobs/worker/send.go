@@ -64,7 +64,8 @@ type attempt struct {
 }
 
 // take waits for the breaker and for a permit, and writes the intent. Without an
-// attempt, begun says why the job is not to be posted.
+// attempt, begun says why the job is not to be posted. An attempt that was planned on
+// what the job had reached is refused when another has ended since.
 func (w *Worker) take(ctx context.Context, job ledger.Job, kind ratelimit.Kind, claim flowroute.E164) (*attempt, ledger.Begun, error) {
 	probe, err := w.health.enter(ctx)
 	if err != nil {
@@ -79,10 +80,14 @@ func (w *Worker) take(ctx context.Context, job ledger.Job, kind ratelimit.Kind, 
 	}
 	w.metrics.permitWait(kind, laneOf(job.Queue), permit.Wait())
 	a := &attempt{token: uuid.NewString(), permit: permit, probe: probe}
+	seen := ""
+	if job.Type != ledger.SendMessage {
+		seen = job.Seen
+	}
 	called := time.Now()
 	begun, err := w.ledger.Begin(ctx, ledger.Intent{
 		ID: job.ID, Generation: job.Generation, Token: a.token, Account: w.o.Account,
-		Budget: time.Until(permit.Deadline()), Timeout: w.o.Timeout, Settle: w.o.Settle, Number: claim,
+		Budget: time.Until(permit.Deadline()), Timeout: w.o.Timeout, Settle: w.o.Settle, Number: claim, Seen: seen,
 	})
 	if err == nil && begun.Decision == ledger.Go {
 		a.until, a.number, a.ready = called.Add(begun.Left), begun.Attempt, begun.ResolveAt
@@ -112,6 +117,8 @@ func declined(begun ledger.Begun) error {
 	switch begun.Decision {
 	case ledger.Early, ledger.Open:
 		return deferral{max(begun.Wait, 100*time.Millisecond)}
+	case ledger.Outrun:
+		return deferral{}
 	case ledger.Behind:
 		return deferral{10 * time.Second} // woken when its turn comes; this is the safety net
 	}

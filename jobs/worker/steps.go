@@ -97,7 +97,7 @@ const oldest = 24 * time.Hour
 // the job that run reads again before each step.
 func (w *Worker) run(ctx context.Context, job *ledger.Job, p plan) error {
 	if job.State == ledger.Unknown {
-		if err := w.reread(ctx, *job, p); err != nil {
+		if err := w.reread(ctx, job, p); err != nil {
 			return err
 		}
 	}
@@ -109,7 +109,7 @@ func (w *Worker) run(ctx context.Context, job *ledger.Job, p plan) error {
 		if err != nil || begun.Decision != ledger.Ready {
 			return errors.Join(err, declined(begun))
 		}
-		if *job, err = w.ledger.Get(ctx, job.ID); err != nil {
+		if err := w.refresh(ctx, job, p); err != nil {
 			return err
 		}
 		next, over, err := p.next(ctx)
@@ -125,6 +125,17 @@ func (w *Worker) run(ctx context.Context, job *ledger.Job, p plan) error {
 			return deferral{wait}
 		}
 	}
+}
+
+// refresh reads the job again, and what it has reached: a task that ran twice, since
+// its process was stopped for a while, has a twin that may have gone on.
+func (w *Worker) refresh(ctx context.Context, job *ledger.Job, p plan) error {
+	read, err := w.ledger.Get(ctx, job.ID)
+	if err != nil {
+		return err
+	}
+	*job, *p.reached() = read, readProgress(read)
+	return nil
 }
 
 // step makes one attempt at a step.
@@ -186,9 +197,9 @@ func (w *Worker) stepRefused(ctx context.Context, job ledger.Job, p plan, s *ste
 }
 
 // reread decides a step whose outcome is unknown from the account's own state.
-func (w *Worker) reread(ctx context.Context, job ledger.Job, p plan) error {
+func (w *Worker) reread(ctx context.Context, known *ledger.Job, p plan) error {
 	token := uuid.NewString()
-	ok, wait, err := w.ledger.Adopt(ctx, job.ID, job.Attempts, token)
+	ok, wait, err := w.ledger.Adopt(ctx, known.ID, known.Attempts, token)
 	switch {
 	case err != nil:
 		return err
@@ -197,6 +208,10 @@ func (w *Worker) reread(ctx context.Context, job ledger.Job, p plan) error {
 	case !ok:
 		return errStop
 	}
+	if err := w.refresh(ctx, known, p); err != nil {
+		return err
+	}
+	job := *known
 	s, over, err := p.next(ctx)
 	if err == nil && over != nil {
 		return errors.Join(w.finish(ctx, job, p, token, *over), errStop)
@@ -229,10 +244,10 @@ func (w *Worker) reread(ctx context.Context, job ledger.Job, p plan) error {
 // errStop ends a look without anything to report.
 var errStop = errors.New("nothing more to do")
 
-// finish ends the job.
+// finish ends the job; without a token as it was read, unless an attempt has ended since.
 func (w *Worker) finish(ctx context.Context, job ledger.Job, p plan, token string, e end) error {
 	reached := p.reached()
-	s := ledger.Settlement{ID: job.ID, Token: token, To: e.State, Reason: e.Reason, Detail: e.Detail, Release: e.Release}
+	s := ledger.Settlement{ID: job.ID, Token: token, To: e.State, Reason: e.Reason, Detail: e.Detail, Release: e.Release, Seen: job.Seen}
 	if reached.Number != "" || e.State == ledger.Done {
 		s.Progress = reached.encode()
 	}
@@ -243,6 +258,9 @@ func (w *Worker) finish(ctx context.Context, job ledger.Job, p plan, token strin
 		s.Warning += warning
 	}
 	settled, err := w.settle(ctx, s)
+	if err == nil && settled.Duplicate {
+		return deferral{time.Second} // outrun: what there is to do, if anything, is seen then
+	}
 	w.log.LogAttrs(ctx, levelOf(verdict{State: settled.State}), "job ended", slog.String("task_id", job.ID.String()), slog.String("task_type", string(job.Type)),
 		slog.Any("to", job.To), slog.String("state", string(settled.State)), slog.String("reason", string(e.Reason)))
 	return err
