@@ -2,6 +2,7 @@ package ratelimit_test
 
 import (
 	"errors"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -155,6 +156,27 @@ func TestCommandIsRepeated(t *testing.T) {
 		if got := a.out(); got != 1 {
 			t.Errorf("got %d permits out, want 1", got)
 		}
+	})
+	bubble(t, "some permits at once, the answer lost: the same ones", 500, func(t *testing.T, r *rig) {
+		a := r.join(true)
+		lost := errors.New("answer lost")
+		first := a.take() // from now on others wait
+		a.twist(func(cmd redis.Cmder, send func(redis.Cmder) error) error {
+			time.Sleep(20 * time.Millisecond)
+			_ = send(again(cmd))
+			_ = send(cmd)
+			cmd.SetErr(lost)
+			return lost
+		})
+		var all sync.WaitGroup
+		for range 20 {
+			all.Go(func() { a.take() })
+		}
+		all.Wait()
+		if got := a.out(); got != 21 {
+			t.Errorf("got %d permits out, want 21", got)
+		}
+		first.Unsent()
 	})
 	bubble(t, "the first arrives when the permit was given back: none", 5, func(t *testing.T, r *rig) {
 		a := r.join(true)

@@ -193,7 +193,7 @@ func (l *Limiter) unlimited(ctx context.Context, k Kind, lane Lane) (*Permit, er
 		wait := time.Until(l.pauses[k])
 		l.mu.Unlock()
 		if wait <= 0 {
-			p := &Permit{l: l, kind: k, asked: time.Now(), waited: time.Since(start)}
+			p := &Permit{l: l, ctx: context.WithoutCancel(ctx), kind: k, asked: time.Now(), waited: time.Since(start)}
 			l.o.OnWait(string(k), lane, p.waited)
 			return p, nil
 		}

@@ -20,6 +20,7 @@ type line struct {
 
 	mu      sync.Mutex
 	waiting map[Lane][]*waiter // first come, first served
+	booked  map[Lane]int       // permits that are granted but have not begun
 	serving bool
 
 	// What the goroutine asks with; its own.
@@ -36,7 +37,8 @@ type waiter struct {
 }
 
 func newLine(l *Limiter, k Kind, set []int) *line {
-	return &line{l: l, kind: k, set: set, bell: make(chan struct{}, 1), waiting: make(map[Lane][]*waiter)}
+	return &line{l: l, kind: k, set: set, bell: make(chan struct{}, 1),
+		waiting: make(map[Lane][]*waiter), booked: make(map[Lane]int)}
 }
 
 // join adds a waiter. The context serves for its values only.
@@ -51,11 +53,14 @@ func (ln *line) join(ctx context.Context, lane Lane) (*waiter, error) {
 			return nil, ErrDraining
 		}
 		ln.serving = true
-	case len(ln.waiting[lane]) == 1:
+	case ln.open(lane) == 1:
 		ln.wake() // Redis does not know yet that this lane waits
 	}
 	return w, nil
 }
+
+// open returns how many wait in a lane and have no permit booked for them.
+func (ln *line) open(lane Lane) int { return len(ln.waiting[lane]) - ln.booked[lane] }
 
 // leave removes a waiter. A permit that it was given meanwhile goes back.
 func (ln *line) leave(w *waiter) {
@@ -111,13 +116,11 @@ func (ln *line) serve(ctx context.Context) {
 		try = 0
 		switch r.status {
 		case answerGranted:
-			asked := ln.asked
+			ln.granted(ctx, c, r, ln.asked)
 			ln.token, ln.asked = "", time.Time{}
-			ln.granted(ctx, c, r, asked)
 		case answerWait:
-			micros, _ := r.rest[0].(int64)
 			ln.asked = time.Time{}
-			ln.l.pause(time.Duration(micros)*time.Microsecond, ln.bell)
+			ln.l.pause(micros(r.rest[0]), ln.bell)
 		case answerStale:
 			ln.token, ln.asked = "", time.Time{}
 		}
@@ -135,9 +138,9 @@ func (ln *line) next() (call, bool) {
 	default:
 	}
 	var lanes []string
-	for lane, queue := range ln.waiting {
-		if len(queue) > 0 {
-			lanes = append(lanes, string(lane)+"="+strconv.Itoa(len(queue)))
+	for lane := range ln.waiting {
+		if n := ln.open(lane); n > 0 {
+			lanes = append(lanes, string(lane)+"="+strconv.Itoa(n))
 		}
 	}
 	if len(lanes) == 0 && ln.asked.IsZero() || ln.l.ended() {
@@ -157,27 +160,50 @@ func (ln *line) next() (call, bool) {
 	return call{kind: ln.kind, set: ln.set, number: ln.number, token: ln.token, lanes: strings.Join(lanes, " ")}, true
 }
 
-// granted hands a permit to the first in the lane it was granted to, else to
-// the first there is.
+// granted makes the permits of an answer and hands each out when it begins,
+// which may be some milliseconds ahead.
 func (ln *line) granted(ctx context.Context, c call, r reply, asked time.Time) {
-	p := &Permit{l: ln.l, ctx: ctx, kind: ln.kind, token: c.token, asked: asked, epoch: r.epoch}
-	lane, _ := r.rest[0].(string)
-	ahead, _ := r.rest[1].(int64)
-	for i, limit := range ln.set {
-		period, _ := r.rest[2+i].(int64)
-		p.parts = append(p.parts, part{limit: limit, period: time.Duration(period) * time.Microsecond})
-		p.out = append(p.out, i)
-	}
-	ln.l.hold(p)
-	if ahead > 0 {
-		ln.l.pause(time.Duration(ahead)*time.Microsecond, nil)
-	}
-	if elapsed(asked, time.Now()) > ln.l.o.WriteWindow/2 {
-		p.Unsent() // Redis was slow: too little is left to write in
-		return
-	}
+	text, _ := r.rest[0].(string)
+	lane, periods, begins := Lane(text), r.rest[1:1+len(ln.set)], r.rest[1+len(ln.set):]
 	ln.mu.Lock()
-	w := ln.first(Lane(lane))
+	ln.booked[lane] += len(begins)
+	ln.mu.Unlock()
+	for i := range begins {
+		p := &Permit{l: ln.l, ctx: ctx, kind: ln.kind, token: c.token, asked: asked, epoch: r.epoch}
+		if i > 0 {
+			p.token += "." + strconv.Itoa(i+1) // as in take.lua
+		}
+		for k, limit := range ln.set {
+			p.parts = append(p.parts, part{limit: limit, period: micros(periods[k])})
+			p.out = append(p.out, k)
+		}
+		ln.l.hold(p)
+		if ahead := micros(begins[i]); ahead > 0 {
+			ln.l.start(func() {
+				ln.l.pause(ahead, nil)
+				ln.hand(p, lane)
+			})
+		} else {
+			ln.hand(p, lane)
+		}
+	}
+}
+
+// micros is a duration in an answer.
+func micros(v any) time.Duration {
+	n, _ := v.(int64)
+	return time.Duration(n) * time.Microsecond
+}
+
+// hand gives a permit to the first in the lane it was granted to, else to the
+// first there is.
+func (ln *line) hand(p *Permit, lane Lane) {
+	ln.mu.Lock()
+	ln.booked[lane]--
+	var w *waiter
+	if elapsed(p.asked, time.Now()) <= ln.l.o.WriteWindow/2 { // else Redis was slow: too little is left to write in
+		w = ln.first(lane)
+	}
 	if w != nil {
 		p.waited = time.Since(w.since)
 		w.got <- p
@@ -187,7 +213,7 @@ func (ln *line) granted(ctx context.Context, c call, r reply, asked time.Time) {
 		p.Unsent()
 		return
 	}
-	ln.l.o.Logger.LogAttrs(ctx, slog.LevelDebug, "permit granted", slog.String("limit_key", string(ln.kind)),
+	ln.l.o.Logger.LogAttrs(p.ctx, slog.LevelDebug, "permit granted", slog.String("limit_key", string(ln.kind)),
 		slog.String("lane", string(w.lane)), slog.Int64("wait_ms", p.waited.Milliseconds()))
 	ln.l.o.OnWait(string(ln.kind), w.lane, p.waited)
 }

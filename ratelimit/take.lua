@@ -1,4 +1,5 @@
--- Takes one permit from each limit of a request, or says when to ask again.
+-- Takes a permit from each limit of a request, or says when to ask again. Where
+-- permits are many one call takes some at once, for as many requests.
 --
 -- One process has one line per kind of request, and asks for the first in it.
 -- Every line leaves an entry per lane here: since when it waits, when it was
@@ -13,13 +14,14 @@
 -- ARGV[10] token       ARGV[11] the lease without its period
 -- ARGV[12] who waits in the line, 'otp=1 bulk=20'
 -- ARGV[13] number of limits, then name, n, period of each
--- returns  {'granted', …, lane, microseconds until it begins, period of each limit} | {'wait', …, microseconds} |
+-- returns  {'granted', …, lane, period of each limit, microseconds until each permit begins} |
+--          {'wait', …, microseconds} |
 --          {'epoch', …}: join first | {'clock', …}: Redis' clock is not where the caller expects it |
 --          {'stale', …}: a later call has overtaken this one, or the permit was given back already
 
 local KIND, CALL, TOKEN, LEASE = ARGV[8], int(ARGV[9]), ARGV[10], int(ARGV[11])
 local LAPSE, LATE = 2000000, 100000
-local AHEAD = 5000 -- a grant may be given out this long before it begins: nobody comes to the microsecond
+local AHEAD = 20000 -- a grant may be given out this long before it begins: nobody comes to the microsecond
 local RANK = {otp = 0, resolve = 1, normal = 3, bulk = 4, sync = 5}
 local SHARE = {bulk = 18, sync = 48} -- passed over that often, a lane comes before normal
 
@@ -28,29 +30,41 @@ local limits = open_all(s, 4, 14, int(ARGV[13]))
 if s.epoch ~= ARGV[2] then return reply(s, 'epoch') end
 if s.odd then return reply(s, 'clock') end
 
-local function granted(lane, ahead)
-  local answer = reply(s, 'granted', lane, ahead)
+-- The first permit's token is the caller's, the others' are made from it.
+local function token_of(i) return i == 1 and TOKEN or TOKEN .. '.' .. i end
+
+local function granted(lane, begins)
+  local answer = reply(s, 'granted', lane)
   for _, l in ipairs(limits) do answer[#answer + 1] = l.per end
+  for _, at in ipairs(begins) do answer[#answer + 1] = at end
   return answer
 end
 
 -- The Redis client repeats a command whose answer it did not get, and the first
--- one may arrive after the second: one token, one permit.
+-- one may arrive after the second: one token, one answer.
 local last = redis.call('GET', KEYS[3])
 if last then
-  local call, token, lane, epoch = string.match(last, '^(%d+) (%S+) (%S+) (%S+)$')
+  local call, token, lane, count, epoch = string.match(last, '^(%d+) (%S+) (%S+) (%d+) (%S+)$')
   if CALL < int(call) then return reply(s, 'stale') end
-  if token == TOKEN and lane ~= '-' and epoch == s.epoch then
-    if not redis.call('ZSCORE', limits[1].out, TOKEN) then return reply(s, 'stale') end
-    return granted(lane, 0)
+  if token == TOKEN and int(count) > 0 and epoch == s.epoch then
+    local begins = {}
+    for i = 1, int(count) do
+      if not redis.call('ZSCORE', limits[1].out, token_of(i)) then return reply(s, 'stale') end
+      begins[i] = 0
+    end
+    return granted(lane, begins)
   end
 end
-local function remember(lane)
-  redis.call('SET', KEYS[3], ARGV[9] .. ' ' .. TOKEN .. ' ' .. lane .. ' ' .. s.epoch, 'PX', '600000')
+local function remember(lane, count)
+  local call = {ARGV[9], TOKEN, lane, count, s.epoch}
+  redis.call('SET', KEYS[3], table.concat(call, ' '), 'PX', '600000')
 end
 
 local by_name = {}
-for _, l in ipairs(limits) do by_name[l.name] = l end
+for _, l in ipairs(limits) do
+  by_name[l.name] = l
+  l.spacing = math.ceil(l.per * 23 / (l.n * 25)) -- at least 0.9 period/n; this leaves room for timers
+end
 
 -- How often a lane was passed over, of those that have a share.
 local passed = {}
@@ -75,6 +89,16 @@ for lane, count in string.gmatch(ARGV[12], '(%l+)=(%d+)') do
   total = total + w.count
 end
 
+-- An entry is late some time after it was told to come back. Where permits are
+-- many, waiting for one that does not come costs many; for an OTP it is worth it.
+local function late(lane, due)
+  local patience = LATE
+  if lane ~= 'otp' and lane ~= 'resolve' then
+    for _, l in ipairs(limits) do patience = math.min(patience, math.max(5000, 4 * l.spacing)) end
+  end
+  return s.clock > due + patience
+end
+
 -- The others that compete for one of these limits.
 local rivals = {}
 local all = redis.call('HGETALL', KEYS[2])
@@ -88,7 +112,7 @@ for i = 1, #all, 2 do
     mine[id].since, mine[id].waited = int(since), true
   elseif process == ME and kind == KIND then
     redis.call('HDEL', KEYS[2], id)
-  elseif s.clock <= int(due) + LATE then
+  elseif not late(lane, int(due)) then
     local shared, held = false, false
     for name, at in string.gmatch(ready, '([^=,]+)=(%d+)') do
       if by_name[name] then shared = true elseif int(at) > s.clock then held = true end
@@ -111,16 +135,14 @@ end
 
 -- From when on each limit can serve the line. Grants are spread while anybody
 -- waits; whoever finds nobody waiting and a permit free has it at once.
--- They are to be at least 0.9 period/n apart; 0.92 leaves room for timers.
 local crowd = best.waited or total > 1 or #rivals > 0
 local from, begin, gap = s.clock, s.clock, nil
 for _, l in ipairs(limits) do
-  local spacing = math.ceil(l.per * 23 / (l.n * 25))
-  gap = math.min(gap or spacing, spacing)
+  gap = math.min(gap or l.spacing, l.spacing)
   l.ready = l.till
   if crowd then
-    begin = math.max(begin, l.grant + spacing)
-    l.ready = math.max(l.ready, l.grant + spacing - AHEAD)
+    begin = math.max(begin, l.grant + l.spacing)
+    l.ready = math.max(l.ready, l.grant + l.spacing - AHEAD)
   end
   l.full = l.taken >= l.n
   if l.full then
@@ -129,7 +151,7 @@ for _, l in ipairs(limits) do
     local next_up = redis.call('ZRANGEBYSCORE', l.out, str(s.clock + LEASE - l.rtt - 50000), 'inf', 'LIMIT', 0, 1, 'WITHSCORES')
     local back = s.clock + 100000
     if next_up[1] ~= '=' then back = math.min(back, int(next_up[2]) - LEASE + l.rtt) end
-    local step = math.min(math.max(math.floor(spacing / 40), 1000), 20000)
+    local step = math.min(math.max(math.floor(l.spacing / 40), 4000), 20000)
     l.ready = math.max(l.ready, back, s.clock + step)
   end
   from = math.max(from, l.ready)
@@ -155,30 +177,45 @@ if ahead > 0 or from > s.clock then
   end
   wait = math.max(1000, math.min(wait, LAPSE / 2))
   for _, w in pairs(mine) do note(w, s.clock + wait) end
-  remember('-')
+  remember('-', 0)
   return reply(s, 'wait', wait)
 end
 
-for _, l in ipairs(limits) do
-  redis.call('ZADD', l.out, str(s.clock + LEASE + l.per), TOKEN)
-  redis.call('HSET', STATE, l.name .. ':grant', str(math.max(begin, l.grant)))
-  l.ready, l.full = s.clock, l.taken + 1 >= l.n
-end
+-- A lane that has a share must not be passed over more often than that.
+local room = best.rank == 2 and 1 or best.count
+local over = {}
 if best.lane ~= 'otp' then
   for _, w in pairs(mine) do rivals[#rivals + 1] = w end
-  local counted = {}
   for _, w in ipairs(rivals) do
-    local id = w.kind .. '|' .. w.lane
-    if SHARE[w.lane] and w.lane ~= best.lane and not counted[id] then
-      counted[id] = true
-      redis.call('HINCRBY', STATE, id .. ':passed', 1)
+    if SHARE[w.lane] and w.lane ~= best.lane then
+      local id = w.kind .. '|' .. w.lane
+      over[id] = true
+      room = math.min(room, math.max(1, SHARE[w.lane] - passed[id]))
     end
   end
-  if SHARE[best.lane] then redis.call('HSET', STATE, KIND .. '|' .. best.lane .. ':passed', 0) end
 end
-best.since, best.count = s.clock, best.count - 1
+
+local begins, more = {}, true
+while more do
+  begins[#begins + 1] = begin - s.clock
+  local next_begin = begin
+  more = #begins < math.min(room, 16)
+  for _, l in ipairs(limits) do
+    redis.call('ZADD', l.out, str(s.clock + LEASE + l.per), token_of(#begins))
+    l.grant, l.taken = math.max(begin, l.grant), l.taken + 1
+    l.ready, l.full = s.clock, l.taken >= l.n
+    next_begin = math.max(next_begin, l.grant + l.spacing)
+    more = more and not l.full
+  end
+  begin = next_begin
+  more = more and begin <= s.clock + AHEAD
+end
+for _, l in ipairs(limits) do redis.call('HSET', STATE, l.name .. ':grant', str(l.grant)) end
+for id in pairs(over) do redis.call('HINCRBY', STATE, id .. ':passed', #begins) end
+if SHARE[best.lane] then redis.call('HSET', STATE, KIND .. '|' .. best.lane .. ':passed', 0) end
+best.since, best.count = s.clock, best.count - #begins
 for _, w in pairs(mine) do
   if w.count > 0 then note(w, s.clock) else redis.call('HDEL', KEYS[2], w.id) end
 end
-remember(best.lane)
-return granted(best.lane, begin - s.clock)
+remember(best.lane, #begins)
+return granted(best.lane, begins)
