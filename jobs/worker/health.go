@@ -92,12 +92,15 @@ func (h *health) leave(ctx context.Context) {
 func (h *health) observe(ctx context.Context, v verdict, err error, sender flowroute.E164, probe bool) bool {
 	reason := h.blame(v, err, sender)
 	if reason == "" {
-		if probe && v.State != ledger.Unknown && !v.Unreachable && !v.Penalized {
+		if probe && v.State != ledger.Unknown && !v.Unreachable && v.Reason != ledger.ReasonRateLimited {
 			h.closed(ctx)
 		} else if probe {
 			h.leave(ctx)
 		}
 		return false
+	}
+	if b, err := h.ledger.PeekBreaker(ctx, BreakerName); err == nil && b.Open && !probe {
+		return true // one that left before it opened: the next probe is not put off
 	}
 	h.mu.Lock()
 	wait := min(2*time.Second<<min(h.opened, 6), 2*time.Minute)

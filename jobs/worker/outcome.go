@@ -3,8 +3,10 @@ package worker
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"regexp"
+	"slices"
 	"strings"
 	"time"
 
@@ -31,9 +33,6 @@ type verdict struct {
 	Uncounted bool   // costs the job no attempt
 	// Wait is how long this job rests before it is tried again.
 	Wait time.Duration
-	// Penalty is how long nobody of this account may post, after a 429.
-	Penalty   time.Duration
-	Penalized bool
 	// Breaker stops everybody: it says why, for people.
 	Breaker string
 	// Unreachable: nothing left, because there is no connection.
@@ -44,7 +43,7 @@ type verdict struct {
 //
 //	not a request at all       failed: it would not be one the next time either
 //	proven not sent            again, when the API can be reached
-//	429                        again, after a pause for all; no attempt
+//	429                        again; no attempt (its permit holds everybody back)
 //	401                        again, once the credentials are accepted; no attempt
 //	404 of an address that is
 //	not served, 405, 415       again, once somebody has looked; no attempt
@@ -69,7 +68,6 @@ func judge(op operation, err error, attempt int) verdict {
 		v.State, v.Reason = ledger.Unknown, whyUnknown(api, answered)
 	case api.Status == http.StatusTooManyRequests:
 		v.State, v.Reason, v.Uncounted = ledger.Queued, ledger.ReasonRateLimited, true
-		v.Penalized, v.Penalty = true, api.RetryAfter
 	case api.Status == http.StatusUnauthorized:
 		v.State, v.Reason, v.Uncounted = ledger.Queued, ledger.ReasonUnauthorized, true
 		v.Breaker = "Flowroute refuses the credentials (401): check FR_ACCESS_KEY and FR_SECRET_KEY"
@@ -104,7 +102,8 @@ func mediaHiccup(api *flowroute.APIError) bool {
 }
 
 var (
-	digits = regexp.MustCompile(`\+?\d{7,}`)
+	// phone is seven digits or more, however people space them; not parts of words.
+	phone  = regexp.MustCompile(`\+?\(?\b\d(?:[ ().-]{0,2}\d){6,}\b`)
 	quoted = regexp.MustCompile(`"[^"]{20,}"`)
 )
 
@@ -121,21 +120,22 @@ func describe(err error) string {
 			text += " " + part
 		}
 	}
-	for field, problems := range api.Fields {
-		text += fmt.Sprintf("; %s: %s", field, strings.Join(problems, ", "))
+	for _, field := range slices.Sorted(maps.Keys(api.Fields)) {
+		text += fmt.Sprintf("; %s: %s", field, strings.Join(api.Fields[field], ", "))
 	}
+	text = mask(text)
 	if api.RequestID != "" {
 		text += " (request " + api.RequestID + ")"
 	}
-	return mask(text)
+	return text
 }
 
 // longest is how much of what the API said is kept, in bytes.
-const longest = 300
+const longest = 240
 
 func mask(text string) string {
 	text = quoted.ReplaceAllString(text, `"…"`)
-	text = digits.ReplaceAllStringFunc(text, func(n string) string { return "…" + n[len(n)-4:] })
+	text = phone.ReplaceAllStringFunc(text, func(n string) string { return "…" + n[len(n)-4:] })
 	if len(text) > longest {
 		text = strings.ToValidUTF8(text[:longest], "") + "…"
 	}

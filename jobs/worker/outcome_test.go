@@ -61,7 +61,7 @@ func TestJudge(t *testing.T) {
 		"422 media too large": {err: api(422, func(e *flowroute.APIError) { e.Detail = `Error fetching media: File at "x" is over 767840 byte limit.` }), attempt: 1,
 			want: verdict{State: ledger.Failed, Reason: ledger.ReasonRefused}},
 		"429": {err: api(429, func(e *flowroute.APIError) { e.RetryAfter = 3 * time.Second }),
-			want: verdict{State: ledger.Queued, Reason: ledger.ReasonRateLimited, Uncounted: true, Penalized: true, Penalty: 3 * time.Second}},
+			want: verdict{State: ledger.Queued, Reason: ledger.ReasonRateLimited, Uncounted: true}},
 		"500": {err: api(500), want: verdict{State: ledger.Unknown, Reason: ledger.ReasonServerError}},
 		"503": {err: api(503, bare), want: verdict{State: ledger.Unknown, Reason: ledger.ReasonServerError}},
 	}
@@ -86,8 +86,9 @@ func TestJudge(t *testing.T) {
 func TestMask(t *testing.T) {
 	t.Parallel()
 	for text, want := range map[string]string{
-		"from +12065550100 to 12065550177": "from …0100 to …0177",
-		"request 7fc8c70a":                 "request 7fc8c70a",
+		"from +12065550100 to 12065550177":                                                          "from …0100 to …0177",
+		"call (206) 555-0123 or 206.555.0124 now":                                                   "call …0123 or …0124 now",
+		"at most 1600 characters, 10 segments":                                                      "at most 1600 characters, 10 segments",
 		`File at "https://s3.example.com/testing/1503617641_12067392634" is over 767840 byte limit`: `File at "…" is over 767840 byte limit`,
 	} {
 		if got := mask(text); got != want {

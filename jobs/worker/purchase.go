@@ -11,7 +11,6 @@ import (
 	"github.com/flowroute-worker/flowroute-worker/flowroute"
 	"github.com/flowroute-worker/flowroute-worker/jobs"
 	"github.com/flowroute-worker/flowroute-worker/jobs/ledger"
-	"github.com/flowroute-worker/flowroute-worker/ratelimit"
 )
 
 // purchase buys one number, at most once, then gives it its alias and routes.
@@ -52,12 +51,6 @@ type purchasePlan struct {
 func (p *purchasePlan) reached() *progress { return &p.progress }
 
 func (p *purchasePlan) superseded(context.Context) (bool, error) { return false, nil }
-
-// uncertain reports whether an earlier post of this job has an outcome that was
-// never certain. Then no other number may be bought.
-func (p *purchasePlan) uncertain() bool {
-	return slices.ContainsFunc(p.job.History, func(c ledger.Change) bool { return c.State == ledger.Unknown })
-}
 
 func (p *purchasePlan) next(ctx context.Context) (*step, *end, error) {
 	if p.Number == "" {
@@ -100,7 +93,7 @@ func (p *purchasePlan) buy(ctx context.Context) (*step, *end, error) {
 		switch {
 		case err != nil:
 			return nil, nil, err
-		case owned && p.uncertain():
+		case owned && p.job.Uncertain:
 			return p.next(ctx)
 		case owned && p.turnDown(number):
 			p.Number = ""
@@ -138,7 +131,7 @@ func (p *purchasePlan) owned(ctx context.Context, number flowroute.E164) (bool, 
 }
 
 func (p *purchasePlan) refused(ctx context.Context, number flowroute.E164, v verdict) (*end, error) {
-	if p.uncertain() {
+	if p.job.Uncertain {
 		// An earlier post may have bought it: the account says.
 		owned, err := p.owned(ctx, number)
 		if err != nil || owned {
@@ -245,7 +238,7 @@ func (p *purchasePlan) store(ctx context.Context, number flowroute.E164) {
 	details, err := p.api.Number(ctx, number)
 	switch {
 	case err != nil:
-		p.worker.readError(ctx, ratelimit.KindNumbers, err)
+		p.worker.readError(ctx, err, false)
 	case p.worker.o.Numbers != nil:
 		err = p.worker.o.Numbers.PutDetails(ctx, details)
 	}

@@ -157,10 +157,9 @@ func (w *Worker) post(ctx context.Context, job ledger.Job, message flowroute.Mes
 	case sent.ID == "":
 		v.Reason = ledger.ReasonIDPending
 	}
-	if w.health.observe(ctx, v, err, job.From, a.probe) && v.State == ledger.Failed {
+	if w.health.observe(ctx, v, err, w.ours(ctx, job.From), a.probe) && v.State == ledger.Failed {
 		v.State, v.Uncounted = ledger.Queued, true
 	}
-	w.penalize(ctx, kind, v)
 	w.metrics.attempt(opSend, v, err)
 	settled, settleErr := w.settle(ctx, ledger.Settlement{
 		ID: job.ID, Token: a.token, To: v.State, Reason: v.Reason, MDR: sent.ID, Uncounted: v.Uncounted, Detail: v.Detail,
@@ -171,14 +170,16 @@ func (w *Worker) post(ctx context.Context, job ledger.Job, message flowroute.Mes
 	return v.Wait, settleErr == nil && settled.State == ledger.Queued, settleErr
 }
 
-// penalize keeps the account quiet after a 429.
-func (w *Worker) penalize(ctx context.Context, kind ratelimit.Kind, v verdict) {
-	if !v.Penalized {
-		return
+// ours is the sender if the stored copy knows it as a number of the account, else
+// none. That a stranger is refused says nothing about the credentials.
+func (w *Worker) ours(ctx context.Context, sender flowroute.E164) flowroute.E164 {
+	if w.o.Numbers == nil {
+		return flowroute.E164{}
 	}
-	if err := w.o.Limiter.Penalize(ctx, kind, v.Penalty); err != nil {
-		w.log.WarnContext(ctx, "pause after 429 not shared", "limit_key", kind, "err", err)
+	if number, err := w.o.Numbers.Get(ctx, sender); err != nil || !number.Gone.IsZero() {
+		return flowroute.E164{}
 	}
+	return sender
 }
 
 func levelOf(v verdict) slog.Level {

@@ -112,9 +112,9 @@ func (w *Worker) run(ctx context.Context, job *ledger.Job, p plan) error {
 		if err := w.refresh(ctx, job, p); err != nil {
 			return err
 		}
-		next, over, err := p.next(ctx)
+		next, over, err := w.plan(ctx, *job, p)
 		if err != nil {
-			return w.readFailed(ctx, *job, p, err)
+			return err
 		}
 		if over != nil {
 			return w.finish(ctx, *job, p, "", *over)
@@ -136,6 +136,23 @@ func (w *Worker) refresh(ctx context.Context, job *ledger.Job, p plan) error {
 	}
 	*job, *p.reached() = read, readProgress(read)
 	return nil
+}
+
+// plan asks for the next step, which may read from the API. Reads wait at the
+// breaker like all else.
+func (w *Worker) plan(ctx context.Context, job ledger.Job, p plan) (*step, *end, error) {
+	probe, err := w.health.enter(ctx)
+	if err != nil {
+		return nil, nil, resting(err)
+	}
+	next, over, err := p.next(ctx)
+	if err != nil {
+		return nil, nil, w.readFailed(ctx, job, p, err, probe)
+	}
+	if probe {
+		w.health.leave(ctx) // for the step's own request
+	}
+	return next, over, nil
 }
 
 // step makes one attempt at a step.
@@ -161,7 +178,6 @@ func (w *Worker) step(ctx context.Context, job ledger.Job, p plan, s *step) (wai
 	}
 	v := judge(s.op, err, a.number)
 	w.health.observe(ctx, v, err, flowroute.E164{}, a.probe)
-	w.penalize(ctx, ratelimit.KindNumbers, v)
 	w.metrics.attempt(s.op, v, err)
 	w.log.LogAttrs(ctx, slog.LevelWarn, "step not done", slog.String("task_id", job.ID.String()), slog.String("task_type", string(job.Type)),
 		slog.String("outcome", string(s.op)), slog.String("state", string(v.State)), slog.String("reason", string(v.Reason)), slog.Int("attempt", a.number))
@@ -212,17 +228,27 @@ func (w *Worker) reread(ctx context.Context, known *ledger.Job, p plan) error {
 		return err
 	}
 	job := *known
+	probe, err := w.health.enter(ctx)
+	if err != nil {
+		return resting(err)
+	}
 	s, over, err := p.next(ctx)
 	if err == nil && over != nil {
+		if probe {
+			w.health.leave(ctx)
+		}
 		return errors.Join(w.finish(ctx, job, p, token, *over), errStop)
 	}
 	var done bool
 	if err == nil {
 		done, err = s.reread(ctx)
 	}
+	if err == nil && probe {
+		w.health.closed(ctx)
+	}
 	if err != nil {
-		if time.Since(job.FirstTried) < w.o.GiveUp {
-			return w.readFailed(ctx, job, p, err)
+		if rest := w.readFailed(ctx, job, p, err, probe); time.Since(job.FirstTried) < w.o.GiveUp {
+			return rest
 		}
 		e := end{State: ledger.Review, Reason: ledger.ReasonUnresolved, Detail: "the account could not be read: " + describe(err)}
 		return errors.Join(w.finish(ctx, job, p, token, e), errStop)
@@ -267,11 +293,14 @@ func (w *Worker) finish(ctx context.Context, job ledger.Job, p plan, token strin
 }
 
 // readFailed rests after a read that failed; the job stays as it is.
-func (w *Worker) readFailed(ctx context.Context, job ledger.Job, p plan, err error) error {
+func (w *Worker) readFailed(ctx context.Context, job ledger.Job, p plan, err error, probe bool) error {
 	if rest := resting(err); rest != err {
+		if probe {
+			w.health.leave(context.WithoutCancel(ctx))
+		}
 		return rest
 	}
-	v := w.readError(ctx, ratelimit.KindNumbers, err)
+	v := w.readError(ctx, err, probe)
 	if job.State == ledger.Queued && p.reached().Number == "" && time.Since(job.Created) > oldest {
 		return w.finish(ctx, job, p, "", end{State: ledger.Failed, Reason: ledger.ReasonTooLate, Detail: v.Detail})
 	}
@@ -280,14 +309,13 @@ func (w *Worker) readFailed(ctx context.Context, job ledger.Job, p plan, err err
 }
 
 // readError takes what a failed read says about the API into account, for all.
-func (w *Worker) readError(ctx context.Context, kind ratelimit.Kind, err error) verdict {
-	v := verdict{Detail: describe(err)}
+func (w *Worker) readError(ctx context.Context, err error, probe bool) verdict {
+	v := verdict{State: ledger.Unknown, Detail: describe(err)}
 	if errors.Is(err, flowroute.ErrUnauthorized) || errors.Is(err, flowroute.ErrRateLimited) {
 		api, _ := errors.AsType[*flowroute.APIError](err)
 		v = judge(opPatch, &flowroute.WriteError{Op: "read", Result: flowroute.Refused, Err: api}, 1)
-		w.health.observe(ctx, v, err, flowroute.E164{}, false)
-		w.penalize(ctx, kind, v)
 	}
+	w.health.observe(ctx, v, err, flowroute.E164{}, probe)
 	return v
 }
 

@@ -5,8 +5,8 @@ import (
 	"log/slog"
 	"time"
 
+	"github.com/flowroute-worker/flowroute-worker/flowroute"
 	"github.com/flowroute-worker/flowroute-worker/jobs/ledger"
-	"github.com/flowroute-worker/flowroute-worker/ratelimit"
 )
 
 // syncPatience is how long a sync that fails is tried again. The next tick makes
@@ -20,12 +20,14 @@ func (w *Worker) sync(ctx context.Context, job ledger.Job) error {
 		_, err := w.settle(ctx, ledger.Settlement{ID: job.ID, To: ledger.Failed, Reason: ledger.ReasonInternal, Detail: "this version does not run jobs of type " + string(job.Type)})
 		return err
 	}
-	if _, err := w.health.enter(ctx); err != nil {
+	probe, err := w.health.enter(ctx)
+	if err != nil {
 		return resting(err)
 	}
 	started := time.Now()
 	report, err := syncer.Handle(ctx, job)
 	if err == nil {
+		w.health.observe(ctx, verdict{State: ledger.Done}, nil, flowroute.E164{}, probe)
 		w.metrics.synced(job.Type, time.Now())
 		w.log.LogAttrs(ctx, slog.LevelInfo, "sync done", slog.String("task_id", job.ID.String()), slog.String("task_type", string(job.Type)),
 			slog.Int64("duration_ms", time.Since(started).Milliseconds()))
@@ -33,13 +35,12 @@ func (w *Worker) sync(ctx context.Context, job ledger.Job) error {
 		return err
 	}
 	if rest := resting(err); rest != err {
+		if probe {
+			w.health.leave(context.WithoutCancel(ctx))
+		}
 		return rest
 	}
-	kind := ratelimit.KindLookup
-	if job.Type == ledger.SyncNumbers {
-		kind = ratelimit.KindNumbers
-	}
-	v := w.readError(ctx, kind, err)
+	v := w.readError(ctx, err, probe)
 	if time.Since(job.Created) < syncPatience {
 		w.log.WarnContext(ctx, "sync failed, tried again", "task_id", job.ID.String(), "task_type", job.Type, "reason", v.Detail)
 		return deferral{5 * time.Second}
