@@ -16,6 +16,8 @@
 //   - Each transition is one Lua script on Redis' clock. There is no state
 //     between two states, whatever dies.
 //   - While an intent is open, [Ledger.Begin] refuses: nothing posts a second time.
+//   - A step that was planned on what a job had reached is refused when another
+//     attempt has ended since (Job.Seen): a task may run in two processes at once.
 //   - An MDR id belongs to one job. A claim from an answer of the API is proof; a
 //     claim by matching is inference and gives way, and the displaced job returns
 //     to [Unknown].
