@@ -2,6 +2,7 @@ package worker_test
 
 import (
 	"context"
+	"slices"
 	"testing"
 	"time"
 
@@ -139,10 +140,8 @@ func (b bundle) until(id string, states ...ledger.State) ledger.Job {
 		if err != nil {
 			b.t.Fatal(err)
 		}
-		for _, state := range states {
-			if job.State == state {
-				return job
-			}
+		if slices.Contains(states, job.State) {
+			return job
 		}
 		select {
 		case <-ctx.Done():
