@@ -191,6 +191,14 @@ func TestPenalty(t *testing.T) {
 		a.take()
 		r.within(30*time.Second, 30100*time.Millisecond)
 	})
+	bubble(t, "by way of the permit", 5, func(t *testing.T, r *rig) {
+		a, b := r.join(true), r.join(false)
+		p := a.take()
+		p.RateLimited(3 * time.Second)
+		p.Responded()
+		b.take()
+		r.within(3*time.Second, 3100*time.Millisecond)
+	})
 	bubble(t, "an MMS penalty leaves SMS alone", 5, func(t *testing.T, r *rig) {
 		r.o.Limits.MMS = per(1, time.Second)
 		a := r.join(true)

@@ -2,6 +2,7 @@ package ratelimit
 
 import (
 	"context"
+	"log/slog"
 	"sync"
 	"time"
 )
@@ -164,18 +165,17 @@ func (p *Permit) Written(acked func() bool) {
 	}
 }
 
-// RateLimited reports that the answer is a 429, and what it asks for: nobody, in
-// any process, gets a permit of this kind meanwhile (see [Limiter.Penalize]).
+// RateLimited reports that the answer is a 429 and how long it asks to wait
+// (0: it does not say): nobody, in any process, gets a permit of this kind
+// meanwhile, as with [Limiter.Penalize]. It may wait up to 2 s for Redis.
 func (p *Permit) RateLimited(retryAfter time.Duration) {
-	ctx, cancel := context.WithTimeout(p.ctx, penaltyPatience)
+	ctx, cancel := context.WithTimeout(p.ctx, 2*time.Second)
 	defer cancel()
 	if err := p.l.Penalize(ctx, p.kind, retryAfter); err != nil {
-		p.l.o.Logger.WarnContext(ctx, "pause after 429 not shared", "limit_key", p.kind, "err", err)
+		p.l.o.Logger.LogAttrs(ctx, slog.LevelWarn, "a 429 pauses nobody else", slog.String("limit_key", string(p.kind)),
+			slog.Any("err", err))
 	}
 }
-
-// penaltyPatience bounds how long an answer waits for its penalty to be shared.
-const penaltyPatience = 2 * time.Second
 
 // Responded reports that the status line of the response has arrived. The
 // permit is back one period later.
