@@ -177,9 +177,3 @@ func (p *process) signal(s syscall.Signal, stopped bool) bool {
 	p.stopped = stopped
 	return p.cmd.Process.Signal(s) == nil
 }
-
-func (p *process) frozen() bool {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.stopped
-}

@@ -2,12 +2,12 @@ package worker_test
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"math/rand/v2"
 	"path/filepath"
 	"strconv"
-	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -259,7 +259,7 @@ func wait(ctx context.Context, d time.Duration) {
 func (a *attack) plainTask(ctx context.Context, client *asynq.Client, id ledger.ID, body string) error {
 	payload := fmt.Sprintf(`{"v":1,"from":%q,"to":%q,"body":%q}`, ours, theirs, body)
 	_, err := client.EnqueueContext(ctx, asynq.NewTask(string(ledger.SendMessage), []byte(payload)), asynq.Queue("normal"), asynq.TaskID(id.String()))
-	if err != nil && strings.HasSuffix(err.Error(), asynq.ErrTaskIDConflict.Error()) {
+	if errors.Is(err, asynq.ErrTaskIDConflict) {
 		return nil
 	}
 	return err
