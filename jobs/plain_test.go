@@ -261,3 +261,13 @@ func FuzzParseTask(f *testing.F) {
 		}
 	})
 }
+
+// What only looks like a nudge is another app's task, and becomes a visible job.
+func TestLooksLikeANudge(t *testing.T) {
+	t.Parallel()
+	payload := []byte(`{"v":1,"job":"0199b2a4-7c1e-7d3a-9b55-0a1b2c3d4e5f","gen":1,"from":"+12065550100","to":"+12065550123","body":"hi"}`)
+	task, err := jobs.ParseTask(ledger.SendMessage, "0199b2a4-7c1e-7d3a-9b55-0a1b2c3d4e60", "normal", payload)
+	if err != nil || task.Nudge || task.Job == nil || task.Job.Refused == "" {
+		t.Errorf("got %+v, %v, want a refused job", task, err)
+	}
+}

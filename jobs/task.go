@@ -74,10 +74,20 @@ func parseNudge(payload []byte) (Task, bool, error) {
 	if err != nil || id.IsZero() {
 		return Task{}, false, nil
 	}
+	if n.V == payloadVersion && !only(payload, &n) {
+		return Task{}, false, nil
+	}
 	if n.V > payloadVersion {
 		return Task{}, false, fmt.Errorf("read nudge: %w", ledger.ErrNewerVersion)
 	}
 	return Task{ID: id, Nudge: true, Generation: n.Gen}, true, nil
+}
+
+// only reports whether the payload has no other fields than those of v.
+func only(payload []byte, v any) bool {
+	fields := json.NewDecoder(bytes.NewReader(payload))
+	fields.DisallowUnknownFields()
+	return fields.Decode(v) == nil
 }
 
 // plainID is the id of the job of another app's task.

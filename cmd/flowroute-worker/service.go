@@ -97,6 +97,7 @@ func newService(ctx context.Context, s settings, r redisClients, log *slog.Logge
 		return nil, err
 	}
 	v.events = newRecentEvents(v.jobs, log)
+	v.registry.MustRegister(v.lastSyncs()...)
 	return v, nil
 }
 

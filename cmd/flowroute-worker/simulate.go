@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"strconv"
@@ -42,6 +43,10 @@ func newSimulate(w world) *cobra.Command {
 		if *list {
 			return listFaults(w, *jsonOut)
 		}
+		if !cmd.Flags().Changed("seed") {
+			// Another one at each start, else a Redis that is kept meets the same ids again.
+			o.Seed = rand.Uint64()
+		}
 		parsed, err := flowroutetest.ParseFaults(strings.Join(*faults, ","))
 		o.Faults = parsed
 		if err == nil {
@@ -69,7 +74,7 @@ func simulateFlags(cmd *cobra.Command, o *flowroutetest.Options) (addr *string, 
 	addr = flags.String("addr", "127.0.0.1:9090", "where to listen")
 	flags.StringVar(&o.AccessKey, "access-key", flowroutetest.DefaultAccessKey, "the access key to accept")
 	flags.StringVar(&o.SecretKey, "secret-key", flowroutetest.DefaultSecretKey, "its secret key")
-	flags.Uint64Var(&o.Seed, "seed", 0, "makes ids and the choice of faults reproducible")
+	flags.Uint64Var(&o.Seed, "seed", 0, "makes ids and the choice of faults reproducible (default drawn at each start)")
 	flags.IntVar(&o.Limits.SMSPerSecond, "sms-per-second", o.Limits.SMSPerSecond, "limit of SMS; 0 is none")
 	flags.IntVar(&o.Limits.MMSPerSecond, "mms-per-second", o.Limits.MMSPerSecond, "limit of MMS; 0 is none")
 	flags.IntVar(&o.Limits.NumbersPerSecond, "numbers-per-second", o.Limits.NumbersPerSecond, "limit of calls about numbers and routes; 0 is none")

@@ -255,3 +255,19 @@ func TestOddRecordIDs(t *testing.T) {
 		t.Errorf("got %q, want the id to be pending", job.MDRs)
 	}
 }
+
+// The API gives one id twice: the second job is accepted as well, and says so.
+func TestOneRecordForTwoJobs(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	first, second := b.sending("t1"), b.sending("t2")
+	record := mdr()
+	b.settle(ledger.Settlement{ID: first, Token: "t1", To: ledger.Accepted, MDR: record})
+	b.settle(ledger.Settlement{ID: second, Token: "t2", To: ledger.Accepted, MDR: record})
+	if owner, _, _ := b.ClaimedBy(t.Context(), record); owner != first {
+		t.Errorf("the record is %s's, want %s", owner, first)
+	}
+	if job := b.wantState(second, ledger.Accepted); job.Warning == "" || job.Reason != ledger.ReasonMDRClaimedTwice {
+		t.Errorf("got reason %q and warning %q", job.Reason, job.Warning)
+	}
+}

@@ -18,7 +18,6 @@ type Metrics struct {
 	requests    *prometheus.HistogramVec
 	rateLimited *prometheus.CounterVec
 	deferrals   *prometheus.CounterVec
-	syncs       *prometheus.GaugeVec
 	woken       *prometheus.CounterVec
 }
 
@@ -38,13 +37,11 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 			Help: "Answers 429: somebody else uses the account's limit, or it is set too high."}, []string{"endpoint"}),
 		deferrals: prometheus.NewCounterVec(prometheus.CounterOpts{Namespace: space, Name: "tasks_put_back_total",
 			Help: "Tasks that rest and come again, by queue and whether it was a failure."}, []string{"queue", "failure"}),
-		syncs: prometheus.NewGaugeVec(prometheus.GaugeOpts{Namespace: space, Name: "sync_last_success_timestamp_seconds",
-			Help: "When a sync last ended well in this process."}, []string{"sync"}),
 		woken: prometheus.NewCounterVec(prometheus.CounterOpts{Namespace: space, Name: "jobs_without_task_total",
 			Help: "Jobs whose task was gone and that got a new one."}, []string{"queue"}),
 	}
 	if reg != nil {
-		reg.MustRegister(m.attempts, m.outcomes, m.permitWaits, m.requests, m.rateLimited, m.deferrals, m.syncs, m.woken)
+		reg.MustRegister(m.attempts, m.outcomes, m.permitWaits, m.requests, m.rateLimited, m.deferrals, m.woken)
 	}
 	return m
 }
@@ -85,10 +82,6 @@ func (m *Metrics) deferred(queue string, failure bool) {
 		label = "yes"
 	}
 	m.deferrals.WithLabelValues(queue, label).Inc()
-}
-
-func (m *Metrics) synced(t ledger.Type, at time.Time) {
-	m.syncs.WithLabelValues(string(t)).Set(float64(at.Unix()))
 }
 
 func (m *Metrics) swept(queue string) { m.woken.WithLabelValues(queue).Inc() }

@@ -28,7 +28,6 @@ func (w *Worker) sync(ctx context.Context, job ledger.Job) error {
 	report, err := syncer.Handle(ctx, job)
 	if err == nil {
 		w.health.observe(ctx, verdict{State: ledger.Done}, nil, flowroute.E164{}, probe)
-		w.metrics.synced(job.Type, time.Now())
 		w.log.LogAttrs(ctx, slog.LevelInfo, "sync done", slog.String("task_id", job.ID.String()), slog.String("task_type", string(job.Type)),
 			slog.Int64("duration_ms", time.Since(started).Milliseconds()))
 		_, err = w.settle(ctx, ledger.Settlement{ID: job.ID, To: ledger.Done, Progress: report})
