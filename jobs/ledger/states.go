@@ -32,9 +32,28 @@ const (
 	Review State = "review"
 )
 
+// stateCodes pairs each state, in the order of a job's life, with its one byte in
+// Redis.
+func stateCodes() []struct {
+	state State
+	code  byte
+} {
+	return []struct {
+		state State
+		code  byte
+	}{
+		{Queued, 'q'}, {Sending, 's'}, {Unknown, 'u'}, {Review, 'r'}, {Accepted, 'a'}, {Delivered, 'd'},
+		{Undelivered, 'n'}, {Done, 'o'}, {Failed, 'f'}, {Expired, 'x'}, {Cancelled, 'c'}, {Blocked, 'b'},
+	}
+}
+
 // States lists every state in the order of a job's life.
 func States() []State {
-	return []State{Queued, Sending, Unknown, Review, Accepted, Delivered, Undelivered, Done, Failed, Expired, Cancelled, Blocked}
+	var states []State
+	for _, pair := range stateCodes() {
+		states = append(states, pair.state)
+	}
+	return states
 }
 
 // Final reports whether a job in this state has ended. [Review] is not final: it
@@ -52,41 +71,19 @@ func (s State) Succeeded() bool {
 	return s == Accepted || s == Delivered || s == Done
 }
 
-// code is the state's one byte in Redis.
 func (s State) code() byte {
-	switch s {
-	case Queued:
-		return 'q'
-	case Sending:
-		return 's'
-	case Unknown:
-		return 'u'
-	case Accepted:
-		return 'a'
-	case Delivered:
-		return 'd'
-	case Undelivered:
-		return 'n'
-	case Done:
-		return 'o'
-	case Failed:
-		return 'f'
-	case Expired:
-		return 'x'
-	case Cancelled:
-		return 'c'
-	case Blocked:
-		return 'b'
-	case Review:
-		return 'r'
+	for _, pair := range stateCodes() {
+		if pair.state == s {
+			return pair.code
+		}
 	}
 	panic("ledger: no such state: " + string(s))
 }
 
 func stateOf(code byte) State {
-	for _, s := range States() {
-		if s.code() == code {
-			return s
+	for _, pair := range stateCodes() {
+		if pair.code == code {
+			return pair.state
 		}
 	}
 	return State("state-" + string(rune(code)))
@@ -106,33 +103,39 @@ const (
 	Reconcile      Type = "reconcile"
 )
 
+// typeCodes pairs each type with its one byte in Redis.
+func typeCodes() []struct {
+	kind Type
+	code byte
+} {
+	return []struct {
+		kind Type
+		code byte
+	}{{SendMessage, 'm'}, {PurchaseNumber, 'p'}, {RouteUpdate, 'r'}, {SyncMDR, 's'}, {SyncNumbers, 'i'}, {Reconcile, 'c'}}
+}
+
 // Types lists every type of job.
 func Types() []Type {
-	return []Type{SendMessage, PurchaseNumber, RouteUpdate, SyncMDR, SyncNumbers, Reconcile}
+	var types []Type
+	for _, pair := range typeCodes() {
+		types = append(types, pair.kind)
+	}
+	return types
 }
 
 func (t Type) code() byte {
-	switch t {
-	case SendMessage:
-		return 'm'
-	case PurchaseNumber:
-		return 'p'
-	case RouteUpdate:
-		return 'r'
-	case SyncMDR:
-		return 's'
-	case SyncNumbers:
-		return 'i'
-	case Reconcile:
-		return 'c'
+	for _, pair := range typeCodes() {
+		if pair.kind == t {
+			return pair.code
+		}
 	}
 	panic("ledger: no such type: " + string(t))
 }
 
 func typeOf(code byte) Type {
-	for _, t := range Types() {
-		if t.code() == code {
-			return t
+	for _, pair := range typeCodes() {
+		if pair.code == code {
+			return pair.kind
 		}
 	}
 	return Type("type-" + string(rune(code)))
