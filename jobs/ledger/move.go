@@ -122,6 +122,16 @@ func (l *Ledger) Newest(ctx context.Context, slot string) (ID, bool, error) {
 	return id, err == nil, err
 }
 
+// Reword replaces a job's warning, when what it warned of is over. It reports
+// whether the warning was still the one that the caller had read.
+func (l *Ledger) Reword(ctx context.Context, id ID, from, to string) (bool, error) {
+	r := l.run(ctx, scriptReword, id.String(), id[:], from, clip(to), l.retention.Milliseconds())
+	if r.err != nil {
+		return false, fmt.Errorf("reword warning: %w", r.err)
+	}
+	return r.int(0) == 1, nil
+}
+
 // Cancellation is the answer to [Ledger.Cancel].
 type Cancellation struct {
 	State State

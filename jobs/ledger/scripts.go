@@ -43,6 +43,9 @@ var getLua string
 //go:embed claim.lua
 var claimLua string
 
+//go:embed reword.lua
+var rewordLua string
+
 //go:embed renudge.lua
 var renudgeLua string
 
@@ -60,6 +63,7 @@ var (
 	scriptRefine  = script(refineLua)
 	scriptGet     = script(getLua)
 	scriptClaim   = script(claimLua)
+	scriptReword  = script(rewordLua)
 	scriptRenudge = script(renudgeLua)
 	scriptBreaker = redis.NewScript(breakerLua)
 )

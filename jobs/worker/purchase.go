@@ -7,9 +7,12 @@ import (
 	"net/http"
 	"slices"
 	"strconv"
+	"strings"
+	"time"
 
 	"github.com/flowroute-worker/flowroute-worker/flowroute"
 	"github.com/flowroute-worker/flowroute-worker/jobs"
+	"github.com/flowroute-worker/flowroute-worker/jobs/inventory"
 	"github.com/flowroute-worker/flowroute-worker/jobs/ledger"
 )
 
@@ -231,6 +234,41 @@ func (p *purchasePlan) alias(number flowroute.E164) *step {
 	}
 }
 
+// messagingNotOn is the warning that a later numbers sync takes back.
+const messagingNotOn = "bought, but messaging is not yet on"
+
+// messagingIsOn takes the warning back from the purchases of numbers whose messaging
+// a sync has just seen come on.
+func (w *Worker) messagingIsOn(ctx context.Context, since time.Time) error {
+	for cursor := ""; ; {
+		changes, err := w.o.Numbers.Changes(ctx, since, cursor, 100)
+		if err != nil || len(changes) == 0 {
+			return err
+		}
+		for _, change := range changes {
+			cursor = change.Cursor
+			if change.Kind != inventory.MessagingChanged || change.New != "1" {
+				continue
+			}
+			id, bought, err := w.ledger.NumberClaimedBy(ctx, change.Number)
+			if err != nil {
+				return err
+			}
+			job, err := w.ledger.Get(ctx, id)
+			if !bought || errors.Is(err, ledger.ErrNotFound) {
+				continue
+			}
+			if err != nil {
+				return err
+			}
+			rest := slices.DeleteFunc(strings.Split(job.Warning, warningBreak), func(s string) bool { return s == messagingNotOn })
+			if _, err := w.ledger.Reword(ctx, id, job.Warning, strings.Join(rest, warningBreak)); err != nil {
+				return err
+			}
+		}
+	}
+}
+
 // store writes what is known of the number into the stored copy, and warns of what
 // the next sync has to see.
 func (p *purchasePlan) store(ctx context.Context, number flowroute.E164) {
@@ -248,6 +286,6 @@ func (p *purchasePlan) store(ctx context.Context, number flowroute.E164) {
 	}
 	on := err == nil && details.MessagingEnabled != nil && *details.MessagingEnabled
 	if p.Partial || (wantsMessaging && !on) {
-		p.Warnings = append(p.Warnings, "bought, but messaging is not yet on: the numbers sync shows when it is")
+		p.Warnings = append(p.Warnings, messagingNotOn)
 	}
 }

@@ -1,14 +1,18 @@
 package worker_test
 
 import (
+	"context"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/flowroute-worker/flowroute-worker/flowroute"
 	"github.com/flowroute-worker/flowroute-worker/flowroute/flowroutetest"
 	"github.com/flowroute-worker/flowroute-worker/jobs"
+	"github.com/flowroute-worker/flowroute-worker/jobs/inventory"
 	"github.com/flowroute-worker/flowroute-worker/jobs/ledger"
+	"github.com/flowroute-worker/flowroute-worker/jobs/worker"
 )
 
 const forSale = "12015550130" // of the simulator's inventory, setup 1.00, monthly 1.25
@@ -220,3 +224,51 @@ func TestRouteOrder(t *testing.T) {
 		t.Errorf("got %+v, want route 22 set once", got)
 	}
 }
+
+// Messaging comes on after the purchase: the warning lasts until a sync sees it.
+func TestMessagingComesLater(t *testing.T) {
+	t.Parallel()
+	b := setup(t, options{stopped: true, sim: flowroutetest.Options{MessagingAfter: 500 * time.Millisecond}})
+	store, err := inventory.New(b.db.Client(), inventory.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	api, err := flowroute.New(flowroute.Options{BaseURL: b.sim.URL, Gate: func(context.Context, flowroute.Endpoint) (flowroute.Pass, error) { return noPass{}, nil },
+		Credentials: flowroute.Credentials{AccessKey: b.sim.AccessKey, SecretKey: b.sim.SecretKey}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	syncer, err := inventory.NewSyncer(store, api, inventory.SyncerOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.start(options{worker: func(o *worker.Options) {
+		o.Numbers, o.Syncs = store, map[ledger.Type]worker.Syncer{ledger.SyncNumbers: syncer}
+	}})
+	syncOnce := func(key string) {
+		if _, err := b.jobs.StartSync(t.Context(), ledger.SyncNumbers, key, jobs.Sync{}); err != nil {
+			t.Fatal(err)
+		}
+		b.until(ledger.KeyID(ledger.SyncNumbers, key).String(), ledger.Done)
+	}
+	syncOnce("before")
+	yes := true
+	id := b.purchase(jobs.Purchase{Number: forSale, MessagingEnabled: &yes})
+	if job := b.until(id, ledger.Done); job.Warning == "" {
+		t.Error("done without a warning, though messaging was not yet on")
+	}
+	<-time.After(600 * time.Millisecond)
+	syncOnce("after")
+	if job := b.until(id, ledger.Done); job.Warning != "" {
+		t.Errorf("the warning is still there after the sync: %s", job.Warning)
+	}
+}
+
+// noPass lets every request go.
+type noPass struct{}
+
+func (noPass) Deadline() time.Time { return time.Time{} }
+func (noPass) Written(func() bool) {}
+func (noPass) Responded()          {}
+func (noPass) Abandoned()          {}
+func (noPass) Unsent()             {}

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"log/slog"
+	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -270,6 +271,9 @@ func (w *Worker) reread(ctx context.Context, known *ledger.Job, p plan) error {
 // errStop ends a look without anything to report.
 var errStop = errors.New("nothing more to do")
 
+// warningBreak stands between the warnings of a job.
+const warningBreak = "; "
+
 // finish ends the job; without a token as it was read, unless an attempt has ended since.
 func (w *Worker) finish(ctx context.Context, job ledger.Job, p plan, token string, e end) error {
 	reached := p.reached()
@@ -277,12 +281,7 @@ func (w *Worker) finish(ctx context.Context, job ledger.Job, p plan, token strin
 	if reached.Number != "" || e.State == ledger.Done {
 		s.Progress = reached.encode()
 	}
-	for i, warning := range reached.Warnings {
-		if i > 0 {
-			s.Warning += "; "
-		}
-		s.Warning += warning
-	}
+	s.Warning = strings.Join(reached.Warnings, warningBreak)
 	settled, err := w.settle(ctx, s)
 	if err == nil && settled.Duplicate {
 		return deferral{time.Second} // outrun: what there is to do, if anything, is seen then

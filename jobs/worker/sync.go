@@ -28,6 +28,11 @@ func (w *Worker) sync(ctx context.Context, job ledger.Job) error {
 	report, err := syncer.Handle(ctx, job)
 	if err == nil {
 		w.health.observe(ctx, verdict{State: ledger.Done}, nil, flowroute.E164{}, probe)
+		if job.Type == ledger.SyncNumbers && w.o.Numbers != nil {
+			if err := w.messagingIsOn(ctx, started.Add(-time.Minute)); err != nil {
+				return err // the sync can be repeated; so can this
+			}
+		}
 		w.log.LogAttrs(ctx, slog.LevelInfo, "sync done", slog.String("task_id", job.ID.String()), slog.String("task_type", string(job.Type)),
 			slog.Int64("duration_ms", time.Since(started).Milliseconds()))
 		_, err = w.settle(ctx, ledger.Settlement{ID: job.ID, To: ledger.Done, Progress: report})
