@@ -121,6 +121,8 @@ func problemOf(ctx context.Context, err error) *problem {
 	case errors.Is(err, ledger.ErrNewerVersion), errors.Is(err, mdr.ErrNewerVersion):
 		return newProblem(http.StatusServiceUnavailable, codeNewer,
 			"This process is older than the one that wrote this. Ask another one, or update it.").because(err)
+	case redis.HasErrorPrefix(err, "OOM"):
+		return unavailableProblem(codeUnavailable, "Redis is out of memory and took nothing: raise its maxmemory, or wait until jobs have ended.", err)
 	case errors.Is(err, jobs.ErrUnconfirmed):
 		return unavailableProblem(codeUnconfirmed, "Redis did not answer. The job may or may not have been taken.", err)
 	case errors.Is(ctx.Err(), context.Canceled):

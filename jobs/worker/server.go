@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"strings"
+	"sync"
 	"time"
 
 	"github.com/hibiken/asynq"
@@ -32,7 +34,7 @@ func (w *Worker) servers() []*asynq.Server {
 			ShutdownTimeout:          w.o.ShutdownTimeout,
 			RetryDelayFunc:           retryDelay,
 			IsFailure:                isFailure,
-			Logger:                   asynqLog{w.log.With("queue", queue)},
+			Logger:                   &asynqLog{log: w.log.With("queue", queue), said: map[string]time.Time{}},
 			LogLevel:                 asynq.WarnLevel,
 		}))
 	}
@@ -67,11 +69,35 @@ func retryDelay(retried int, err error, _ *asynq.Task) time.Duration {
 	return min(time.Duration(1+retried)*2*time.Second, 30*time.Second)
 }
 
-// asynqLog hands asynq's own lines to slog.
-type asynqLog struct{ log *slog.Logger }
+// asynqLog hands asynq's own lines to slog. In an outage asynq says the same
+// several times a second; one line in five seconds is enough.
+type asynqLog struct {
+	log *slog.Logger
 
-func (l asynqLog) Debug(args ...any) { l.log.Debug("asynq", "reason", fmt.Sprint(args...)) }
-func (l asynqLog) Info(args ...any)  { l.log.Info("asynq", "reason", fmt.Sprint(args...)) }
-func (l asynqLog) Warn(args ...any)  { l.log.Warn("asynq", "reason", fmt.Sprint(args...)) }
-func (l asynqLog) Error(args ...any) { l.log.Warn("asynq", "reason", fmt.Sprint(args...)) }
-func (l asynqLog) Fatal(args ...any) { l.log.Error("asynq", "reason", fmt.Sprint(args...)) }
+	mu   sync.Mutex
+	said map[string]time.Time
+}
+
+func (l *asynqLog) Debug(args ...any) { l.log.Debug("asynq", "reason", fmt.Sprint(args...)) }
+func (l *asynqLog) Info(args ...any)  { l.log.Info("asynq", "reason", fmt.Sprint(args...)) }
+func (l *asynqLog) Warn(args ...any)  { l.once(fmt.Sprint(args...)) }
+func (l *asynqLog) Error(args ...any) { l.once(fmt.Sprint(args...)) }
+func (l *asynqLog) Fatal(args ...any) { l.log.Error("asynq", "reason", fmt.Sprint(args...)) }
+
+func (l *asynqLog) once(text string) {
+	kind, _, _ := strings.Cut(text, ":") // what follows has ports and ids in it
+	l.mu.Lock()
+	again := time.Since(l.said[kind]) < 5*time.Second
+	if !again {
+		if len(l.said) > 100 {
+			clear(l.said)
+		}
+		l.said[kind] = time.Now()
+	}
+	l.mu.Unlock()
+	if again {
+		l.log.Debug("asynq", "reason", text)
+		return
+	}
+	l.log.Warn("asynq", "reason", text)
+}
