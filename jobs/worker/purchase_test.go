@@ -204,6 +204,18 @@ func TestRouteOutcomes(t *testing.T) {
 	}
 }
 
+// An update that never gets a certain answer ends, and says so.
+func TestRouteThatNeverAnswers(t *testing.T) {
+	t.Parallel()
+	b := setup(t, options{worker: func(o *worker.Options) { o.GiveUp = time.Second },
+		sim: flowroutetest.Options{Routes: []flowroutetest.Route{{ID: "11", Type: "host", Value: "one.example.com", Alias: "one"}}}})
+	b.sim.SetFault("500-before", flowroutetest.Fault{Probability: 1})
+	job := b.until(b.updateRoute(jobs.RouteUpdate{Primary: &jobs.RouteSpec{ID: "11"}}), ledger.Done, ledger.Failed, ledger.Review)
+	if job.State != ledger.Failed || job.Reason != ledger.ReasonUnresolved {
+		t.Errorf("got %s, %s: %s", job.State, job.Reason, job.Detail)
+	}
+}
+
 // Updates of one number run in the order in which they were enqueued, also when
 // the first one's answer is lost: it is not repeated over a newer one.
 func TestRouteOrder(t *testing.T) {

@@ -8,8 +8,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/google/uuid"
-
 	"github.com/flowroute-worker/flowroute-worker/flowroute"
 	"github.com/flowroute-worker/flowroute-worker/jobs/ledger"
 	"github.com/flowroute-worker/flowroute-worker/ratelimit"
@@ -213,64 +211,6 @@ func (w *Worker) stepRefused(ctx context.Context, job ledger.Job, p plan, s *ste
 	return 0, err == nil, err
 }
 
-// reread decides a step whose outcome is unknown from the account's own state.
-func (w *Worker) reread(ctx context.Context, known *ledger.Job, p plan) error {
-	token := uuid.NewString()
-	ok, wait, err := w.ledger.Adopt(ctx, known.ID, known.Attempts, token)
-	switch {
-	case err != nil:
-		return err
-	case wait > 0:
-		return deferral{wait}
-	case !ok:
-		return errStop
-	}
-	if err := w.refresh(ctx, known, p); err != nil {
-		return err
-	}
-	job := *known
-	probe, err := w.health.enter(ctx)
-	if err != nil {
-		return resting(err)
-	}
-	s, over, err := p.next(ctx)
-	if err == nil && over != nil {
-		if probe {
-			w.health.leave(ctx)
-		}
-		return errors.Join(w.finish(ctx, job, p, token, *over), errStop)
-	}
-	var done bool
-	if err == nil {
-		done, err = s.reread(ctx)
-	}
-	if err == nil && probe {
-		w.health.closed(ctx)
-	}
-	if err != nil {
-		if rest := w.readFailed(ctx, job, p, err, probe); time.Since(job.FirstTried) < w.o.GiveUp {
-			return rest
-		}
-		e := end{State: ledger.Review, Reason: ledger.ReasonUnresolved, Detail: "the account could not be read: " + describe(err)}
-		return errors.Join(w.finish(ctx, job, p, token, e), errStop)
-	}
-	if done {
-		_, err = w.settle(ctx, ledger.Settlement{ID: job.ID, Token: token, To: ledger.Queued, Reason: ledger.ReasonReadBack, Uncounted: true, Progress: p.reached().encode()})
-		return err
-	}
-	if newer, err := p.superseded(ctx); err != nil {
-		return err
-	} else if newer {
-		e := end{State: ledger.Cancelled, Reason: ledger.ReasonSuperseded, Detail: "a newer route update for this number exists; this one is not repeated"}
-		return errors.Join(w.finish(ctx, job, p, token, e), errStop)
-	}
-	_, err = w.settle(ctx, ledger.Settlement{ID: job.ID, Token: token, To: ledger.Queued, Reason: ledger.ReasonUnresolved, Uncounted: s.repeatable})
-	return err
-}
-
-// errStop ends a look without anything to report.
-var errStop = errors.New("nothing more to do")
-
 // warningBreak stands between the warnings of a job.
 const warningBreak = "; "
 
@@ -289,33 +229,6 @@ func (w *Worker) finish(ctx context.Context, job ledger.Job, p plan, token strin
 	w.log.LogAttrs(ctx, levelOf(verdict{State: settled.State}), "job ended", slog.String("task_id", job.ID.String()), slog.String("task_type", string(job.Type)),
 		slog.Any("to", job.To), slog.String("state", string(settled.State)), slog.String("reason", string(e.Reason)))
 	return err
-}
-
-// readFailed rests after a read that failed; the job stays as it is.
-func (w *Worker) readFailed(ctx context.Context, job ledger.Job, p plan, err error, probe bool) error {
-	if rest := resting(err); rest != err {
-		if probe {
-			w.health.leave(context.WithoutCancel(ctx))
-		}
-		return rest
-	}
-	v := w.readError(ctx, err, probe)
-	if job.State == ledger.Queued && p.reached().Number == "" && time.Since(job.Created) > oldest {
-		return w.finish(ctx, job, p, "", end{State: ledger.Failed, Reason: ledger.ReasonTooLate, Detail: v.Detail})
-	}
-	w.log.WarnContext(ctx, "read failed", "task_id", job.ID.String(), "task_type", job.Type, "reason", v.Detail)
-	return deferral{5 * time.Second}
-}
-
-// readError takes what a failed read says about the API into account, for all.
-func (w *Worker) readError(ctx context.Context, err error, probe bool) verdict {
-	v := verdict{State: ledger.Unknown, Detail: describe(err)}
-	if errors.Is(err, flowroute.ErrUnauthorized) || errors.Is(err, flowroute.ErrRateLimited) {
-		api, _ := errors.AsType[*flowroute.APIError](err)
-		v = judge(opPatch, &flowroute.WriteError{Op: "read", Result: flowroute.Refused, Err: api}, 1)
-	}
-	w.health.observe(ctx, v, err, flowroute.E164{}, probe)
-	return v
 }
 
 func restUntil(t time.Time) error { return deferral{max(time.Until(t), time.Second)} }
