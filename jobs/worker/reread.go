@@ -87,7 +87,7 @@ var errStop = errors.New("nothing more to do")
 
 // readFailed rests after a read that failed; the job stays as it is.
 func (w *Worker) readFailed(ctx context.Context, job ledger.Job, p plan, err error, probe bool) error {
-	if rest := resting(err); rest != err {
+	if rest := resting(err); !isFailure(rest) {
 		if probe {
 			w.health.leave(context.WithoutCancel(ctx))
 		}

@@ -2,11 +2,13 @@ package worker
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"time"
 
 	"github.com/flowroute-worker/flowroute-worker/flowroute"
 	"github.com/flowroute-worker/flowroute-worker/jobs/ledger"
+	"github.com/flowroute-worker/flowroute-worker/jobs/mdr"
 )
 
 // syncPatience is how long a sync that fails is tried again. The next tick makes
@@ -38,14 +40,15 @@ func (w *Worker) sync(ctx context.Context, job ledger.Job) error {
 		_, err = w.settle(ctx, ledger.Settlement{ID: job.ID, To: ledger.Done, Progress: report})
 		return err
 	}
-	if rest := resting(err); rest != err {
+	if rest := resting(err); !isFailure(rest) {
 		if probe {
 			w.health.leave(context.WithoutCancel(ctx))
 		}
 		return rest
 	}
 	v := w.readError(ctx, err, probe)
-	if time.Since(job.Created) < syncPatience {
+	_, hopeless := errors.AsType[*mdr.PayloadError](err)
+	if !hopeless && time.Since(job.Created) < syncPatience {
 		w.log.WarnContext(ctx, "sync failed, tried again", "task_id", job.ID.String(), "task_type", job.Type, "reason", v.Detail)
 		return deferral{5 * time.Second}
 	}
