@@ -4,6 +4,9 @@ import (
 	"encoding/json"
 	"strings"
 	"testing"
+	"time"
+
+	"github.com/flowroute-worker/flowroute-worker/jobs/ledger"
 )
 
 // TestSimulateAndRun uses the two commands together, as a person without an
@@ -24,6 +27,15 @@ func TestSimulateAndRun(t *testing.T) {
 	b := setup(t).with("FLOWROUTE_BASE_URL", at.BaseURL, "FR_ACCESS_KEY", at.AccessKey, "FR_SECRET_KEY", at.SecretKey)
 	b.start("run")
 	id := b.run(sent()...).want(t, exitDone, "", "").id()
+	// The second message must not meet the fault in place of the first.
+	for tick := time.NewTicker(20 * time.Millisecond); ; <-tick.C {
+		if job, err := b.client().Get(t.Context(), id); err != nil {
+			t.Fatal(err)
+		} else if job.State == ledger.Unknown {
+			tick.Stop()
+			break
+		}
+	}
 	b.run(sent("--wait", "--body", "Another")...).want(t, exitDone, "accepted", "")
 	// The first answer was cut: nobody knows, and nothing posts it again.
 	b.run("status", id).want(t, exitDone, "unknown", "")

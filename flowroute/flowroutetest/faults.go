@@ -139,6 +139,8 @@ type faultSet struct {
 	on   map[string]*faultState
 	defs []faultDef
 	hits map[string]int64
+	// woken wakes those who wait for a fault to have happened.
+	woken func()
 }
 
 type faultState struct {
@@ -226,6 +228,9 @@ func (s *faultSet) happens(st *faultState, op Op) bool {
 		return false
 	}
 	s.hits[st.def.Name]++
+	if s.woken != nil {
+		s.woken()
+	}
 	return true
 }
 

@@ -57,6 +57,7 @@ func New(o Options) *Simulator {
 		s.secrets[k.AccessKey] = k.SecretKey
 	}
 	s.limits = newLimiter(o.Limits, s.now)
+	s.faults.woken = s.counts.changed
 	s.seen.keep = o.KeepRequests
 	s.acct = newAccount(o, s.now())
 	s.hooks = newDispatcher(s)
