@@ -35,12 +35,14 @@ func rooms() []room {
 		{"jobs/mdr", "flowroute jobs/ledger jobs/internal/lease go-redis"},
 		{"jobs/inventory", "flowroute jobs/ledger jobs/internal/lease go-redis"},
 		{"jobs/worker", "flowroute ratelimit jobs/ledger jobs jobs/internal/lease jobs/suppress jobs/mdr jobs/inventory asynq go-redis prometheus uuid"},
+		{"jobs/resolve", "flowroute jobs/ledger jobs jobs/internal/lease go-redis prometheus uuid"},
 		{"jobs/campaign", "flowroute jobs/ledger jobs jobs/suppress jobs/mdr jobs/inventory go-redis phonenumbers uuid"},
 		{"jobs/reconcile", "flowroute jobs/ledger jobs jobs/suppress jobs/mdr jobs/inventory go-redis phonenumbers"},
 		{"jobs/console", "flowroute jobs/ledger jobs jobs/suppress jobs/mdr jobs/inventory jobs/campaign jobs/reconcile asynq go-redis"},
 		{"jobs/httpapi", "flowroute jobs/ledger jobs jobs/suppress jobs/mdr jobs/inventory jobs/campaign jobs/reconcile jobs/console asynq asynqmon go-redis prometheus uuid"},
 		{"scheduler", "jobs/ledger jobs asynq cron go-redis"},
 		{"flowroute/flowroutetest", "flowroute"},
+		{"torture", everything},
 		{"cmd/flowroute-worker", everything},
 	}
 }

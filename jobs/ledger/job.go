@@ -32,20 +32,25 @@ type Job struct {
 	Due      time.Time // zero: at once
 	Expires  time.Time // nothing is posted after it; always set for messages
 
-	Attempts   int      // posts so far
-	MDRs       []string // records that belong to the job, the first one first
-	Reason     Reason   // of the last change
-	Detail     string   // what the API or our own check said, bounded; empty when all went well
-	Warning    string   // done or accepted, but
-	Uncertain  bool     // the outcome of one of its attempts was unknown once; not kept of final jobs
-	NoResend   bool     // cancel or expiry was asked for while the outcome was open
-	Progress   []byte   // what a job of several steps has reached; JSON of its owner
-	Payload    []byte   // what was asked; JSON of package jobs; nil once the job is final
-	Order      []string // the slots it takes in turn, while it is not final
-	Account    string   // whose limit and records the last post belongs to
-	ResolveAt  time.Time
-	FirstTried time.Time
-	History    []Change
+	Attempts    int         // posts so far
+	MDRs        []string    // records that belong to the job, the first one first
+	Reason      Reason      // of the last change
+	Detail      string      // what the API or our own check said, bounded; empty when all went well
+	Warning     string      // done or accepted, but
+	Uncertain   bool        // the outcome of one of its attempts was unknown once; not kept of final jobs
+	NoResend    bool        // cancel or expiry was asked for while the outcome was open
+	Progress    []byte      // what a job of several steps has reached; JSON of its owner
+	Payload     []byte      // what was asked; JSON of package jobs; nil once the job is final
+	Order       []string    // the slots it takes in turn, while it is not final
+	Account     string      // whose limit and records the last post belongs to
+	Worker      string      // the process that made the last attempt
+	AbsentAt    time.Time   // proven absent by a read that began then; zero: not put back since its last attempt
+	Fingerprint Fingerprint // of a message that was posted
+	Content     [8]byte     // hash of what was asked
+	Evidence    []byte      // JSON: what a person needs to decide a job in review
+	ResolveAt   time.Time
+	FirstTried  time.Time
+	History     []Change
 
 	// Seen changes with each attempt that ends. With it, [Intent] and [Settlement]
 	// refuse what was planned on a state of the job that is outrun.
@@ -110,19 +115,23 @@ const (
 	Stale   Decision = "stale"   // the nudge's generation was outrun
 	Outrun  Decision = "outrun"  // an attempt has ended since the caller read the job (Seen): read it again
 	Claimed Decision = "claimed" // the number belongs to another purchase (Other)
+	Fenced  Decision = "fenced"  // Redis has lost writes, or may have: nothing is posted until that is cleared
+	Recheck Decision = "recheck" // proven absent too long ago: unknown again, the records are read once more
 )
 
 // Intent asks for leave to post.
 type Intent struct {
-	ID         ID
-	Generation int
-	Token      string        // of this attempt; the same again gets the same answer. Empty: only look
-	Account    string        // of the client that will post
-	Budget     time.Duration // until the permit's write deadline
-	Timeout    time.Duration // of one request
-	Settle     time.Duration // how long after the request must be over the records get
-	Number     flowroute.E164
-	Seen       string // of the job from which this attempt was planned; empty: it does not depend on it
+	ID          ID
+	Generation  int
+	Token       string        // of this attempt; the same again gets the same answer. Empty: only look
+	Account     string        // of the client that will post
+	Budget      time.Duration // until the permit's write deadline
+	Timeout     time.Duration // of one request
+	Settle      time.Duration // how long after the request must be over the records get
+	Number      flowroute.E164
+	Fingerprint Fingerprint // of a message
+	Worker      string      // the process that will post, as in its heartbeat
+	Seen        string      // of the job from which this attempt was planned; empty: it does not depend on it
 }
 
 // Begun is the answer to [Ledger.Begin].

@@ -37,6 +37,20 @@ const (
 	ReasonBroken          Reason = "breaker_open" // wrong address or payload format on our side: waits
 	ReasonUnresolved      Reason = "unresolved"   // asked again, still unclear
 	ReasonInternal        Reason = "internal"
+	ReasonMatched         Reason = "matched"           // a record that was nobody's is its
+	ReasonAbsent          Reason = "proven_absent"     // Flowroute's records, proven current, do not have it
+	ReasonRecheck         Reason = "recheck"           // that proof is too old to post on
+	ReasonNearMatch       Reason = "near_match"        // review: a record for this pair of numbers differs in its text
+	ReasonNotCurrent      Reason = "not_current"       // review: the records did not prove themselves current
+	ReasonNoRecord        Reason = "no_record"         // review: accepted, and no record of it
+	ReasonOtherAccount    Reason = "other_account"     // review: posted with another account's key
+	ReasonForeignTraffic  Reason = "foreign_traffic"   // review: somebody else sends with this account
+	ReasonBeyondReach     Reason = "beyond_reach"      // review: older than what the records show
+	ReasonUsedUpUnknown   Reason = "used_up_unknown"   // review: no attempts left, and one of them unknown
+	ReasonHeld            Reason = "held"              // review: proven absent, but posting again is switched off
+	ReasonRuled           Reason = "ruled"             // a person decided
+	ReasonRedisLost       Reason = "redis_lost_writes" // what Redis had lost was found again
+	ReasonWorkerSilent    Reason = "worker_silent"     // the worker that posts it gives no sign of life
 )
 
 func reasons() []Reason {
@@ -46,7 +60,9 @@ func reasons() []Reason {
 		ReasonAttemptsUsedUp, ReasonCancelled, ReasonCancelRequested, ReasonWorkerLost, ReasonIDPending,
 		ReasonLateProof, ReasonDisplaced, ReasonReceipt, ReasonNumberTaken, ReasonAlreadyOwned, ReasonSuperseded,
 		ReasonBought, ReasonReadBack, ReasonNoCandidate, ReasonTooExpensive, ReasonMDRClaimedTwice, ReasonBroken,
-		ReasonUnresolved, ReasonInternal,
+		ReasonUnresolved, ReasonInternal, ReasonMatched, ReasonAbsent, ReasonRecheck, ReasonNearMatch, ReasonNotCurrent,
+		ReasonNoRecord, ReasonOtherAccount, ReasonForeignTraffic, ReasonBeyondReach, ReasonUsedUpUnknown, ReasonHeld,
+		ReasonRuled, ReasonRedisLost, ReasonWorkerSilent,
 	}
 }
 
