@@ -2,10 +2,30 @@
 -- ARGV  1 id, 2 id (16 bytes), 3 token of this attempt ('' only looks: ready), 4 generation, 5 ms until the
 --       permit's write deadline, 6 ms of one request, 7 ms the records get after
 --       it, 8 account, 9 most posts, 10 number to claim or '', 11 length of the
---       event stream, 12 retention, 13 what the caller has seen of the job ('' does not matter)
+--       event stream, 12 retention, 13 what the caller has seen of the job ('' does not
+--       matter), 14 fingerprint (hex) or '', 15 the process that posts, 16 ms for which a
+--       proof of absence holds, 17 TTL of claims
 -- returns {ready} | {go, ms left, attempt, resolve at} | {early, ms} | {behind, id} |
---         {open, state, ms} | {ended, state} | {stale} | {outrun} | {claimed, id} | {missing} | {newer}
+--         {open, state, ms} | {ended, state} | {stale} | {outrun} | {claimed, id} |
+--         {fenced} | {recheck} | {missing} | {newer}
 local id, token, number, most = ARGV[1], ARGV[3], ARGV[10], ARGV[11]
+
+-- orphaned takes a record of this fingerprint that became nobody's when Redis lost
+-- writes.
+local function orphaned(fp)
+  if fp == '' then return nil end
+  local list = redis.call('HGET', P .. 'orphans', fp)
+  if not list or list == '' then return nil end
+  local size = string.byte(list)
+  if #list > 1 + size then
+    redis.call('HSET', P .. 'orphans', fp, string.sub(list, 2 + size))
+  else
+    redis.call('HDEL', P .. 'orphans', fp)
+  end
+  local mdr = string.sub(list, 2, 1 + size)
+  return not cold_get('c', mdr) and mdr or orphaned(fp)
+end
+
 local job = load(id, ARGV[2])
 if not job then return {'missing'} end
 if job.newer then return {'newer'} end
@@ -22,11 +42,16 @@ if tonumber(ARGV[4]) ~= tonumber(f.g) then return {'stale'} end
 -- one was settled before its command arrived.
 if (ARGV[13] ~= '' and ARGV[13] ~= seen(f)) or (token ~= '' and f.lt == token) then return {'outrun'} end
 if tonumber(f.d) > now then return {'early', tonumber(f.d) - now} end
+if fenced(job) then return {'fenced'} end
 
 local function stop(state, reason)
   move(job, state, reason, most)
   finish(job, ARGV[12])
   return {'ended', state}
+end
+if f.nr and not f.pg then
+  if not f.un then release(job) end
+  return stop('c', REASON.cancelled)
 end
 local expires = tonumber(f.x)
 if expires > 0 and now >= expires and not f.pg then
@@ -46,6 +71,24 @@ for slot in string.gmatch(f.o or '', '%S+') do
   if head and head ~= id then return {'behind', head} end
 end
 if token == '' then return {'ready'} end
+if f.ab and now - tonumber(f.ab) > tonumber(ARGV[16]) then
+  -- A record may have come since; it has to be read again.
+  set(job, 'ab', nil)
+  set(job, 'ra', int(now))
+  open_again(job, REASON.recheck, most)
+  return {'recheck'}
+end
+local orphan = f.t == 'm' and string.sub(id, 15, 15) == '5' and orphaned(ARGV[14])
+if orphan then
+  -- What Redis had lost: this text was sent under the same key before.
+  local owned, _ = take(job, orphan, true, most, ARGV[17])
+  if owned then
+    set(job, 'fp', ARGV[14])
+    move(job, 'a', REASON.redis_lost_writes, most, orphan)
+    finish(job, ARGV[12])
+    return {'ended', 'a'}
+  end
+end
 if number ~= '' then
   local owner = redis.call('HGET', P .. 'numbers', number)
   if owner and owner ~= id then return {'claimed', owner} end
@@ -57,6 +100,12 @@ local deadline = now + tonumber(ARGV[5])
 if expires > 0 and expires < deadline then deadline = expires end
 local over = deadline + tonumber(ARGV[6])
 local resolve = over + tonumber(ARGV[7])
+if ARGV[14] ~= '' then
+  set(job, 'fp', ARGV[14])
+  redis.call('SADD', group(ARGV[14]), id)
+end
+if ARGV[15] ~= '' then set(job, 'wk', ARGV[15]) end
+set(job, 'ab', nil)
 set(job, 'k', token)
 set(job, 'n', int(tonumber(f.n) + 1))
 set(job, 'ac', ARGV[8])

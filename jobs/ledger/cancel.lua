@@ -6,7 +6,8 @@ if not job then return {'missing'} end
 if job.newer then return {'newer'} end
 local f = job.f
 if FINAL[f.s] or f.pg then return {'late', f.s} end
-if f.s == 'q' then
+-- Behind the fence it may have been posted, and Redis have lost it.
+if f.s == 'q' and not fenced(job) then
   if not f.un then release(job) end
   move(job, 'c', REASON.cancelled, ARGV[3])
   return {'cancelled', 'c', unpack(finish(job, ARGV[4]))}

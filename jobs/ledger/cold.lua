@@ -155,6 +155,7 @@ end
 -- record away. It returns the jobs whose turn has come in the slots it held.
 local function finish(job, retention)
   redis.call('ZREM', P .. 'open', job.id)
+  if job.f.fp then redis.call('SREM', P .. 'g:' .. job.f.fp, job.id) end
   local next_ids = leave_slots(job)
   if job.f.inf then
     set(job, 'o', nil)

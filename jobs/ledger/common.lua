@@ -12,7 +12,9 @@
 --   nr no-resend mark (c: cancel), m MDR ids (each headed by its length),
 --   un an outcome of it was unknown once, ap accepted by an earlier attempt whose id is
 --   pending, inf its MDR was found by matching, ns further nudges so far, h history:
---   state, reason, hundredths of a second since c in 4 bytes, for each change.
+--   state, reason, hundredths of a second since c in 4 bytes, for each change,
+--   fp fingerprint (hex), wk the process that posts it, ab when the read began that
+--   proved it absent, ev evidence for a person.
 
 local P = KEYS[1]
 local clock = redis.call('TIME')
@@ -20,6 +22,13 @@ local now = tonumber(clock[1]) * 1000 + math.floor(tonumber(clock[2]) / 1000)
 local FINAL = {a = true, d = true, n = true, o = true, f = true, x = true, c = true, b = true}
 
 local function int(n) return string.format('%.0f', n) end
+
+-- The run id changes with each start of Redis, and with a failover. Where INFO is
+-- not to be had it is '-'.
+local function run_id()
+  local info = redis.pcall('INFO', 'server')
+  return type(info) == 'string' and string.match(info, 'run_id:(%w+)') or '-'
+end
 
 -- bytes writes n big-endian in k bytes; unbytes reads it.
 local function bytes(n, k)
@@ -78,6 +87,14 @@ end
 -- seen changes with each attempt that ends.
 local function seen(f) return 'v' .. (f.lt or '') end
 
+-- fenced: Redis may have lost that this job was posted. Jobs with a producer's key
+-- (their ids say so) may be new here and posted before.
+local function fenced(job)
+  local fence = redis.call('HMGET', P .. 'fence', 'run', 'up', 'at')
+  if fence[1] and fence[1] ~= run_id() then return true end
+  return fence[2] == '1' and (tonumber(job.f.c) < tonumber(fence[3] or '0') or string.sub(job.id, 15, 15) == '5')
+end
+
 -- release gives a purchase's number free.
 local function release(job)
   if not job.f.nu then return end
@@ -89,6 +106,11 @@ end
 local function move(job, state, reason, most, mdr)
   if job.f.s then redis.call('HINCRBY', P .. 'n', job.f.t .. job.f.s, -1) end
   redis.call('HINCRBY', P .. 'n', job.f.t .. state, 1)
+  if state == 'r' then
+    redis.call('ZADD', P .. 'review', int(now), job.id)
+  elseif job.f.s == 'r' then
+    redis.call('ZREM', P .. 'review', job.id)
+  end
   set(job, 's', state)
   note(job, state, reason)
   event(job, state, reason, mdr, most)

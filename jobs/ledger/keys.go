@@ -8,11 +8,16 @@ package ledger
 //	{flowroute}:c:<gen>:<n>     hash, TTL retention + 7 to 14 days: MDR id → job (cold.lua)
 //	{flowroute}:d, {flowroute}:c  hash, no TTL: the generations of the two maps
 //	{flowroute}:open            zset, no TTL: jobs with an open intent, by ResolveAt
+//	{flowroute}:g:<print>       set, no TTL: jobs of a fingerprint that were posted and are not over
+//	{flowroute}:review          zset, no TTL: jobs that wait for a person, by since when
 //	{flowroute}:o:<slot>        zset, no TTL: unfinished jobs of a slot, oldest first
 //	{flowroute}:numbers         hash, no TTL: number → the purchase that claimed it
 //	{flowroute}:n               hash, no TTL: number of jobs by type and state
 //	{flowroute}:events          stream, bounded: every change of state
 //	{flowroute}:breaker:<name>  hash, no TTL: why nothing is posted at the moment
+//	{flowroute}:fence           hash, no TTL: the Redis process this ledger is cleared for
+//	{flowroute}:beats           hash, no TTL: signs of life of the processes that post
+//	{flowroute}:orphans         hash, TTL: fingerprint → records that became nobody's
 //	{flowroute}:owner           string, no TTL: the account this ledger belongs to
 //
 // All share one hash tag, so that one script can touch them all, in a cluster too.

@@ -16,6 +16,8 @@ type Options struct {
 	Retention  time.Duration // how long final jobs stay. Defaults to 720 h.
 	EventsMax  int64         // length of the event stream, about. Defaults to 1,000,000.
 	MaxPosts   int           // posts of one message. Defaults to 5.
+	AbsentFor  time.Duration // how long a proof of absence may be posted on. Defaults to 2 min.
+	Silence    time.Duration // after so long without a heartbeat a worker counts as gone. Defaults to 10 s.
 	ClaimsOver time.Duration // how much longer claims stay. Defaults to 7 days.
 }
 
@@ -28,11 +30,14 @@ type Ledger struct {
 	claimsOver time.Duration
 	eventsMax  int64
 	maxPosts   int
+	absentFor  time.Duration
+	silence    time.Duration
 }
 
 // New makes a ledger on rdb, which stays the caller's to close.
 func New(rdb redis.UniversalClient, o Options) (*Ledger, error) {
-	l := &Ledger{rdb: rdb, prefix: o.Prefix, retention: o.Retention, claimsOver: o.ClaimsOver, eventsMax: o.EventsMax, maxPosts: o.MaxPosts}
+	l := &Ledger{rdb: rdb, prefix: o.Prefix, retention: o.Retention, claimsOver: o.ClaimsOver, eventsMax: o.EventsMax, maxPosts: o.MaxPosts,
+		absentFor: o.AbsentFor, silence: o.Silence}
 	if rdb == nil {
 		return nil, errors.New("ledger: no redis client")
 	}
@@ -54,7 +59,13 @@ func New(rdb redis.UniversalClient, o Options) (*Ledger, error) {
 	if l.maxPosts == 0 {
 		l.maxPosts = 5
 	}
-	if l.retention < 0 || l.claimsOver < 0 || l.eventsMax < 0 || l.maxPosts < 0 {
+	if l.absentFor == 0 {
+		l.absentFor = 2 * time.Minute
+	}
+	if l.silence == 0 {
+		l.silence = 10 * time.Second
+	}
+	if l.retention < 0 || l.claimsOver < 0 || l.eventsMax < 0 || l.maxPosts < 0 || l.absentFor < 0 || l.silence < 0 {
 		return nil, errors.New("ledger: options must not be negative")
 	}
 	return l, nil

@@ -23,7 +23,8 @@ func (l *Ledger) Begin(ctx context.Context, in Intent) (Begun, error) {
 	}
 	r := l.run(ctx, scriptBegin,
 		in.ID.String(), in.ID[:], in.Token, in.Generation, in.Budget.Milliseconds(), in.Timeout.Milliseconds(),
-		in.Settle.Milliseconds(), in.Account, l.maxPosts, number, l.eventsMax, l.retention.Milliseconds(), in.Seen)
+		in.Settle.Milliseconds(), in.Account, l.maxPosts, number, l.eventsMax, l.retention.Milliseconds(), in.Seen,
+		in.Fingerprint.String(), in.Worker, l.absentFor.Milliseconds(), l.claimsFor())
 	if r.err != nil {
 		return Begun{}, fmt.Errorf("begin job: %w", r.err)
 	}
@@ -74,9 +75,10 @@ func (l *Ledger) Settle(ctx context.Context, s Settlement) (Settled, error) {
 
 // Overdue looks at a job whose intent is open. When its request must be over (the
 // write deadline and the timeout of its sender have passed) and no outcome came,
-// the job becomes [Unknown]. Else it reports how long that takes.
+// the job becomes [Unknown]; so it does when the worker that posts it has given no
+// sign of life for a while. Else it reports how long that takes.
 func (l *Ledger) Overdue(ctx context.Context, id ID) (State, time.Duration, error) {
-	r := l.run(ctx, scriptOverdue, id.String(), id[:], l.eventsMax)
+	r := l.run(ctx, scriptOverdue, id.String(), id[:], l.eventsMax, l.silence.Milliseconds())
 	if r.err != nil {
 		return "", 0, fmt.Errorf("look at open intent: %w", r.err)
 	}

@@ -1,5 +1,6 @@
 -- Looks at an open intent: is its request over, without an outcome?
--- ARGV  1 id, 2 id (16 bytes), 3 length of the event stream
+-- A worker without a sign of life will not tell; its request may still be on the way.
+-- ARGV  1 id, 2 id (16 bytes), 3 length of the event stream, 4 ms without a sign of life
 -- returns {state, ms until the request must be over, or until the records may decide} | {missing}
 local job = load(ARGV[1], ARGV[2])
 if not job then return {'missing'} end
@@ -7,10 +8,12 @@ if job.newer then return {'newer'} end
 local f = job.f
 if f.s == 's' then
   local left = tonumber(f.wo) - now
-  if left > 0 then return {'s', left} end
+  local beat = f.wk and redis.call('HGET', P .. 'beats', f.wk)
+  local silent = beat and now - tonumber(string.match(beat, '^%d+') or now) > tonumber(ARGV[4])
+  if left > 0 and not silent then return {'s', left} end
   set(job, 'un', '1')
   set(job, 'lt', f.k)
-  move(job, 'u', REASON.worker_lost, ARGV[3])
+  move(job, 'u', left > 0 and REASON.worker_silent or REASON.worker_lost, ARGV[3])
   save(job)
 end
 if f.s == 'u' then return {'u', math.max(tonumber(f.ra) - now, 0)} end

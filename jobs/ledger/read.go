@@ -75,11 +75,15 @@ func readHot(id ID, f map[string]string) (Job, error) {
 		ID: id, Type: typeOf(f["t"][0]), State: stateOf(f["s"][0]), Queue: queueOf(f["l"][0]),
 		Generation: int(number(f["g"])), Nudges: int(number(f["ns"])), Created: created, Due: moment(f["d"]), Expires: moment(f["x"]),
 		Attempts: int(number(f["n"])), Detail: f["e"], Warning: f["wn"], NoResend: f["nr"] != "", Uncertain: f["un"] != "", Seen: "v" + f["lt"],
+		Worker: f["wk"], Fingerprint: readFingerprint(f["fp"]), AbsentAt: moment(f["ab"]),
 		Account: f["ac"], ResolveAt: moment(f["ra"]), FirstTried: moment(f["fi"]),
 		Order: strings.Fields(f["o"]), History: readHistory(created, f["h"]),
 	}
 	if f["pg"] != "" {
 		job.Progress = []byte(f["pg"])
+	}
+	if f["ev"] != "" {
+		job.Evidence = []byte(f["ev"])
 	}
 	job.readSubject(f["i"])
 	job.readMDRs(f["m"])
@@ -120,6 +124,7 @@ func (j *Job) readSubject(b string) {
 	}
 	j.From, _ = flowroute.E164FromUint64(binary.BigEndian.Uint64([]byte(b[:8])))
 	j.To, _ = flowroute.E164FromUint64(binary.BigEndian.Uint64([]byte(b[8:16])))
+	copy(j.Content[:], b[16:])
 }
 
 // readMDRs reads ids that are each headed by their length.

@@ -9,7 +9,8 @@ local job = load(text_id(bin), bin)
 if not job or job.newer or bytes(tonumber(job.f.c), 6) ~= string.sub(held, 17, 22) then return {'none'} end
 local s = job.f.s
 -- A job with an open attempt keeps its state: that attempt's outcome comes first.
-if s == ARGV[2] or s == 'q' or s == 's' or s == 'u' or s == 'o' or s == 'b' then return {job.id, s, 0} end
+-- Of several records one that was delivered counts.
+if s == ARGV[2] or s == 'd' or s == 'q' or s == 's' or s == 'u' or s == 'o' or s == 'b' then return {job.id, s, 0} end
 move(job, ARGV[2], REASON.receipt, ARGV[3], ARGV[1])
 finish(job, ARGV[4])
 return {job.id, ARGV[2], 1}

@@ -2,6 +2,10 @@ package ledger
 
 import (
 	"context"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"slices"
 	"time"
 )
 
@@ -11,6 +15,21 @@ type Fingerprint [8]byte
 
 // IsZero reports whether there is none.
 func (f Fingerprint) IsZero() bool { return f == Fingerprint{} }
+
+// String is 16 hex digits; empty for none.
+func (f Fingerprint) String() string {
+	if f.IsZero() {
+		return ""
+	}
+	return hex.EncodeToString(f[:])
+}
+
+func readFingerprint(text string) (f Fingerprint) {
+	if raw, err := hex.DecodeString(text); err == nil && len(raw) == len(f) {
+		copy(f[:], raw)
+	}
+	return f
+}
 
 // Resolution is what was read of a group of messages with one fingerprint, and
 // what is concluded from it. It is carried out as a whole or not at all.
@@ -82,60 +101,104 @@ type ResolvedJob struct {
 
 // Resolve decides a group of messages whose outcome is unknown.
 func (l *Ledger) Resolve(ctx context.Context, r Resolution) (Resolved, error) {
-	panic("not yet")
+	reason := 0
+	if r.Rest == RestReview {
+		reason = int(r.Reason.code())
+	}
+	args := []any{
+		r.Fingerprint.String(), r.Began.UnixMilli(), string(r.Rest), flag(r.Hold), reason, clip(r.Detail), r.Evidence, l.maxPosts,
+		l.eventsMax, l.retention.Milliseconds(), l.claimsFor(), len(r.Members),
+	}
+	for _, m := range r.Members {
+		args = append(args, m.ID.String(), m.ID[:], string(m.State.code()), m.Attempt)
+	}
+	for _, c := range r.Claims {
+		args = append(args, c.ID.String(), packMDR(c.MDR))
+	}
+	reply := l.run(ctx, scriptResolve, args...)
+	if reply.err != nil {
+		return Resolved{}, fmt.Errorf("resolve: %w", reply.err)
+	}
+	resolved := Resolved{Verdict: Verdict(reply.text(0))}
+	if resolved.Verdict == VerdictEarly {
+		resolved.Wait = time.Duration(reply.int(1)) * time.Millisecond
+		return resolved, nil
+	}
+	for i := 1; i+1 < len(reply.items); i += 2 {
+		if id, err := ParseID(reply.text(i)); err == nil {
+			resolved.Jobs = append(resolved.Jobs, ResolvedJob{ID: id, State: stateOf(reply.text(i + 1)[0])})
+		}
+	}
+	return resolved, nil
 }
 
 // Unresolved are the jobs with an open intent, those first whose records may
 // decide first: sending, unknown, and accepted ones whose id is pending. At most
 // limit.
 func (l *Ledger) Unresolved(ctx context.Context, limit int64) ([]Job, error) {
-	panic("not yet")
+	texts, err := l.rdb.ZRange(ctx, l.key("open"), 0, limit-1).Result()
+	if err != nil {
+		return nil, fmt.Errorf("read open intents: %w", err)
+	}
+	return l.all(ctx, texts)
 }
 
 // Group are the messages of one fingerprint that were posted and are not over:
-// sending, unknown, accepted with the id pending, waiting to be posted again, in
-// review.
+// sending, unknown, accepted with the id pending, proven absent and not yet posted
+// again, in review.
 func (l *Ledger) Group(ctx context.Context, f Fingerprint) ([]Job, error) {
-	panic("not yet")
+	texts, err := l.rdb.SMembers(ctx, l.key("g:"+f.String())).Result()
+	if err != nil {
+		return nil, fmt.Errorf("read group: %w", err)
+	}
+	jobs, err := l.all(ctx, texts)
+	return slices.DeleteFunc(jobs, func(j Job) bool { return j.State == Queued && j.AbsentAt.IsZero() }), err
+}
+
+// all reads the jobs that are not final, of a list that may name others.
+func (l *Ledger) all(ctx context.Context, texts []string) ([]Job, error) {
+	ids := make([]ID, 0, len(texts))
+	for _, text := range texts {
+		if id, err := ParseID(text); err == nil {
+			ids = append(ids, id)
+		}
+	}
+	read, errs := l.GetMany(ctx, ids)
+	jobs := make([]Job, 0, len(read))
+	for i, job := range read {
+		switch {
+		case errs[i] == nil && (!job.State.Final() || len(job.MDRs) == 0 && job.State.Succeeded()):
+			jobs = append(jobs, job)
+		case errs[i] != nil && !errors.Is(errs[i], ErrNotFound) && !errors.Is(errs[i], ErrNewerVersion):
+			return nil, errs[i]
+		}
+	}
+	return jobs, nil
 }
 
 // Clock is Redis' time, which is the ledger's.
 func (l *Ledger) Clock(ctx context.Context) (time.Time, error) {
-	return l.rdb.Time(ctx).Result()
-}
-
-// Acceptance is a message that Flowroute has accepted.
-type Acceptance struct {
-	At  time.Time // on Redis' clock, when it was written down
-	Job ID
-	MDR string
-	// Direct: known from the answer to its post, not from a record or a receipt.
-	Direct bool
-}
-
-// Acceptances are the messages written down as accepted between two moments of
-// Redis' clock, with their records. reaches is false when what is kept of the past
-// does not go back to from: then some may be missing.
-func (l *Ledger) Acceptances(ctx context.Context, from, to time.Time) (list []Acceptance, reaches bool, err error) {
-	panic("not yet")
-}
-
-// ClaimQueued gives a record that is nobody's to a message that is queued: after
-// Redis has lost writes, the record is what is left of its post. It becomes
-// Accepted, by inference. False: it is not queued any more, or the record is
-// another's.
-func (l *Ledger) ClaimQueued(ctx context.Context, id ID, mdr string) (bool, error) {
-	panic("not yet")
-}
-
-// HoldQueued sends a message that is queued to a person: after Redis has lost
-// writes, a record nearly like it was found.
-func (l *Ledger) HoldQueued(ctx context.Context, id ID, reason Reason, detail string, evidence []byte) (bool, error) {
-	panic("not yet")
+	now, err := l.rdb.Time(ctx).Result()
+	if err != nil {
+		return time.Time{}, fmt.Errorf("read clock: %w", err)
+	}
+	return now, nil
 }
 
 // Prove writes a receipt down as proof that an attempt of a message was accepted,
 // whatever state it is in. Errors: [ErrNotFound], or Redis' own.
 func (l *Ledger) Prove(ctx context.Context, id ID, attempt int, mdr string) (Settled, error) {
-	panic("not yet")
+	packed := packMDR(mdr)
+	if packed == "" {
+		return Settled{}, fmt.Errorf("prove: %.20q is no MDR id", mdr)
+	}
+	r := l.run(ctx, scriptProve, id.String(), id[:], attempt, packed, l.eventsMax, l.retention.Milliseconds(), l.claimsFor())
+	if r.err != nil {
+		return Settled{}, fmt.Errorf("prove: %w", r.err)
+	}
+	settled := Settled{Duplicate: r.text(0) == "same", State: stateOf(r.text(1)[0])}
+	if displaced := r.text(2); displaced != "" {
+		settled.Displaced, _ = ParseID(displaced)
+	}
+	return settled, nil
 }

@@ -16,6 +16,21 @@ var commonLua string
 //go:embed cold.lua
 var coldLua string
 
+//go:embed claims.lua
+var claimsLua string
+
+//go:embed resolve.lua
+var resolveLua string
+
+//go:embed prove.lua
+var proveLua string
+
+//go:embed queued.lua
+var queuedLua string
+
+//go:embed rule.lua
+var ruleLua string
+
 //go:embed create.lua
 var createLua string
 
@@ -65,17 +80,21 @@ var (
 	scriptClaim   = script(claimLua)
 	scriptReword  = script(rewordLua)
 	scriptRenudge = script(renudgeLua)
+	scriptResolve = script(resolveLua)
+	scriptProve   = script(proveLua)
+	scriptQueued  = script(queuedLua)
+	scriptRule    = script(ruleLua)
 	scriptBreaker = redis.NewScript(breakerLua)
 )
 
-// script puts the common part before a script's own, and the bytes of the reasons
+// script puts the common parts before a script's own, and the bytes of the reasons
 // that scripts give by themselves before both.
 func script(own string) *redis.Script {
 	var table strings.Builder
 	for i, r := range reasons()[1:] {
 		fmt.Fprintf(&table, "%s=%d,", r, i+1)
 	}
-	return redis.NewScript("local REASON = {" + table.String() + "}\n" + commonLua + coldLua + own)
+	return redis.NewScript("local REASON = {" + table.String() + "}\n" + commonLua + coldLua + claimsLua + own)
 }
 
 // reply is a script's answer: a list of texts and integers.

@@ -13,45 +13,12 @@ if not job then return {'missing'} end
 if job.newer then return {'newer'} end
 local f = job.f
 
--- displace takes a matched record from a job whose claim gave way to proof.
-local function displace(bin)
-  local loser = load(text_id(bin), bin)
-  if not loser or loser.newer or loser.cold then return '' end
-  drop_mdr(loser, mdr)
-  if loser.f.m then
-    -- It has other records, and stays what it is.
-    save(loser)
-    return ''
-  end
-  set(loser, 'inf', nil)
-  move(loser, 'u', REASON.displaced, most)
-  save(loser)
-  redis.call('PERSIST', P .. 'j:' .. loser.id)
-  redis.call('PERSIST', P .. 'p:' .. loser.id)
-  redis.call('ZADD', P .. 'open', loser.f.ra or int(now), loser.id)
-  return loser.id
-end
-
 local displaced = ''
 local function take_mdr()
-  if mdr == '' or has_mdr(job, mdr) then
-    if mdr ~= '' and not inferred and f.inf then
-      claim(job, mdr, false, ARGV[15])
-      set(job, 'inf', nil)
-    end
-    return
-  end
-  local answer = claim(job, mdr, inferred, ARGV[15])
-  if answer == 'taken' then
-    set(job, 'wn', 'the record belongs to another job too')
-    reason = REASON.mdr_claimed_twice
-    return
-  end
-  if answer ~= '' then displaced = displace(answer) end
-  -- A further record, or one of a job that ended long ago, leaves it as it is.
-  local first = not f.m and not job.cold
-  add_mdr(job, mdr)
-  if not inferred then set(job, 'inf', nil) elseif first then set(job, 'inf', '1') end
+  if mdr == '' then return end
+  local owned
+  owned, displaced = take(job, mdr, inferred, most, ARGV[15])
+  if not owned then reason = REASON.mdr_claimed_twice end
 end
 
 local function answer(verdict, next_ids) return {verdict, job.f.s, displaced, unpack(next_ids or {})} end
@@ -59,12 +26,12 @@ local function answer(verdict, next_ids) return {verdict, job.f.s, displaced, un
 -- Accepted, its id pending: the record and a place among the open ones stay until
 -- the id is found.
 local function pending()
+  set(job, 'ap', '1')
   redis.call('ZADD', P .. 'open', f.ra or int(now), id)
   save(job)
   return answer('ok')
 end
 
-local ACCEPTED = {a = true, d = true, n = true}
 -- Without a token: a job that is not being posted is ended, or moved on.
 local open = f.k == token or (token == '' and f.s == 'q' and (ARGV[16] == '' or ARGV[16] == seen(f)))
 if not open then
@@ -79,13 +46,18 @@ if not open then
   if to ~= 'a' or (mdr == '' and ACCEPTED[f.s]) or (mdr ~= '' and has_mdr(job, mdr) and not f.inf) then
     return answer('same')
   end
+  local first = not f.m
   take_mdr()
   if f.s == 's' then
     if mdr == '' then set(job, 'ap', '1') end
     save(job)
     return answer('ok')
   end
-  if not ACCEPTED[f.s] then move(job, 'a', REASON.late_proof, most, mdr) end
+  if not ACCEPTED[f.s] then
+    move(job, 'a', REASON.late_proof, most, mdr)
+  elseif first and mdr ~= '' then
+    event(job, f.s, reason, mdr, most)
+  end
   if mdr == '' and not job.cold then return pending() end
   return answer('ok', finish(job, retention))
 end
