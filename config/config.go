@@ -40,7 +40,7 @@ type Config struct {
 	Timeout      time.Duration `env:"FLOWROUTE_TIMEOUT,default=60s" min:"1s" max:"10m" meaning:"one API request, MMS included"`
 
 	RedisURL          Secret        `env:"REDIS_URL,default=redis://127.0.0.1:6379/0" secret:"true" file:"true" meaning:"redis://, rediss://, redis-socket://, redis-sentinel:// or redis-cluster://"`
-	RedisDurability   string        `env:"REDIS_DURABILITY,default=local" oneof:"local aof" meaning:"aof waits for the disk (WAITAOF, Redis 7.2 or newer) where it counts"`
+	RedisDurability   string        `env:"REDIS_DURABILITY,default=local" oneof:"local aof" meaning:"aof waits for the disk (WAITAOF, Redis 7.2 or newer) before each request to Flowroute and before a job counts as taken"`
 	RedisStartTimeout time.Duration `env:"REDIS_START_TIMEOUT,default=60s" min:"1s" max:"1h" meaning:"how long run waits for Redis at start"`
 
 	WorkerConcurrency int           `env:"WORKER_CONCURRENCY,default=0" min:"0" max:"10000" shown:"sized from the rates" meaning:"handlers at once in one process"`
@@ -57,11 +57,11 @@ type Config struct {
 
 	AmbiguousSettle     time.Duration `env:"AMBIGUOUS_SETTLE,default=2m" min:"100ms" max:"24h" meaning:"how long after a lost response Flowroute's records are given before their silence can count; at least 30s outside of tests"`
 	AmbiguousSettleIdle time.Duration `env:"AMBIGUOUS_SETTLE_IDLE,default=15m" min:"100ms" max:"24h" meaning:"the same on an account so quiet that no later message proves the records current"`
-	AmbiguousMax        time.Duration `env:"AMBIGUOUS_MAX,default=1h" min:"1s" max:"168h" meaning:"after that a job whose outcome stays unknown goes to review"`
-	AmbiguousAction     string        `env:"AMBIGUOUS_ACTION,default=resend" oneof:"resend review" meaning:"review never posts a message again by itself"`
+	AmbiguousMax        time.Duration `env:"AMBIGUOUS_MAX,default=1h" min:"1s" max:"168h" meaning:"after that a job whose outcome stays unknown goes to review, where a person decides"`
+	AmbiguousAction     string        `env:"AMBIGUOUS_ACTION,default=resend" oneof:"resend review" meaning:"what happens to a message that is proven not to have been accepted: resend posts it again, review leaves that to a person"`
 
-	PublicURL     URL    `env:"PUBLIC_URL" meaning:"where Flowroute can reach our webhooks; adds a receipt callback to each send"`
-	WebhookSecret Secret `env:"WEBHOOK_SECRET" secret:"true" file:"true" meaning:"the secret in the path of our webhooks"`
+	PublicURL     URL    `env:"PUBLIC_URL" meaning:"where Flowroute can reach this HTTP API from outside; each send then asks for its receipts there, and a receipt proves what an answer that got lost cannot"`
+	WebhookSecret Secret `env:"WEBHOOK_SECRET" secret:"true" file:"true" meaning:"the secret in the path of our webhooks, at least 16 characters; needed with PUBLIC_URL"`
 
 	SegmentPrice  Nanodollars `env:"SEGMENT_PRICE,default=0.0040" meaning:"USD per segment, for estimates"`
 	SendingHours  Hours       `env:"SENDING_HOURS,default=08:00-21:00" meaning:"when campaigns may send, in the zone of the recipient"`

@@ -61,7 +61,8 @@ func (c *Config) contradictions(known []*Problem) []*Problem {
 		"WEBHOOK_SECRET", "", fmt.Sprintf("must be at least %d letters, digits, dots, dashes and underscores: it is part of a path", minWebhookSecret))
 	refuse(!c.PublicURL.encrypted() && c.PublicURL != "", "PUBLIC_URL", string(c.PublicURL), "must be https (http only on a loopback address)")
 	refuse(c.PublicURL.hasQuery(), "PUBLIC_URL", string(c.PublicURL), "must not have a query")
-	refuse(c.PublicURL != "" && webhookSecret == "", "WEBHOOK_SECRET", "", "must be set when PUBLIC_URL is", "PUBLIC_URL")
+	refuse(c.PublicURL != "" && webhookSecret == "", "WEBHOOK_SECRET", "",
+		"must be set when PUBLIC_URL is, or anybody could forge receipts: make one with openssl rand -hex 16, the same for all processes", "PUBLIC_URL")
 
 	refuse(!c.HTTPAddr.Loopback() && len(c.APITokens) == 0,
 		"HTTP_ADDR", string(c.HTTPAddr), "must be a loopback address unless API_TOKENS is set: anybody who can connect could send", "API_TOKENS")

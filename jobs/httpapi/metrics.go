@@ -27,7 +27,7 @@ func (s *Server) getMetrics(w http.ResponseWriter, r *http.Request) error {
 	}); err != nil {
 		return err
 	}
-	all := prometheus.Gatherers{now}
+	all := prometheus.Gatherers{now, s.counted}
 	if s.o.Registry != nil {
 		all = append(all, s.o.Registry)
 	}

@@ -15,7 +15,7 @@ type handler func(http.ResponseWriter, *http.Request) error
 type route struct {
 	serve handler
 	open  bool // no login
-	quiet bool // asked for every few seconds: logged at debug level unless it fails
+	quiet bool // asked for every few seconds, by programs: logged at debug level unless it fails
 }
 
 func (s *Server) addRoutes() {
@@ -39,6 +39,12 @@ func (s *Server) addRoutes() {
 	}
 	if s.o.MDRs != nil {
 		add("GET /v1/mdrs", s.getMDRs)
+	}
+
+	if s.webhooks != nil {
+		for _, pattern := range []string{"POST /webhooks/flowroute/{secret}/dlr", "POST /webhooks/flowroute/{secret}/dlr/{ref}"} {
+			s.addRoute(pattern, route{serve: s.webhooks.postReceipt, open: true, quiet: true})
+		}
 	}
 
 	s.addRoute("GET /healthz", route{serve: s.getHealth, open: true, quiet: true})
@@ -80,7 +86,7 @@ func (s *Server) dispatch(w http.ResponseWriter, r *http.Request, n *note) error
 	setHeaders(w.Header())
 	_, pattern := s.mux.Handler(r)
 	rt, known := s.routes[pattern]
-	n.route, n.quiet = pattern, rt.quiet && (r.Method == http.MethodGet || r.Method == http.MethodHead)
+	n.route, n.quiet = pattern, rt.quiet && (rt.open || r.Method == http.MethodGet || r.Method == http.MethodHead)
 	who, done, err := s.guard(w, r, rt.open)
 	if err != nil || done {
 		return err
@@ -102,6 +108,10 @@ func (s *Server) noRoute(r *http.Request) error {
 		allow := says.header.Get("Allow")
 		return newProblem(http.StatusMethodNotAllowed, codeNoSuchMethod, "Use %s here.", allow).with("Allow", allow)
 	}
+	return nothingHere()
+}
+
+func nothingHere() error {
 	return newProblem(http.StatusNotFound, codeNotFound, "There is nothing at this path.")
 }
 

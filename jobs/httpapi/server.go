@@ -36,6 +36,10 @@ type Options struct {
 	// Ready adds to /readyz what the server cannot know itself: credentials,
 	// breakers. Redis it asks itself. Must be quick: cache what is dear.
 	Ready func(context.Context) []Check
+	// WebhookSecret is the part of their path that keeps the webhooks for Flowroute
+	// alone, at least 16 letters, digits, dots, dashes and underscores. Without it
+	// there are none.
+	WebhookSecret string
 	// Registry is what /metrics shows beside queues and jobs, which come by
 	// themselves (asynq_…, flowroute_worker_jobs, flowroute_worker_redis_up).
 	// May be nil.
@@ -65,13 +69,15 @@ type Options struct {
 // Server is the HTTP side of the product: an [http.Handler] that can also run
 // itself. It is safe for concurrent use.
 type Server struct {
-	o       Options
-	log     *slog.Logger
-	auth    *authority
-	origins *http.CrossOriginProtection
-	queues  *queues
-	mux     *http.ServeMux
-	routes  map[string]route // by pattern
+	o        Options
+	log      *slog.Logger
+	auth     *authority
+	origins  *http.CrossOriginProtection
+	queues   *queues
+	webhooks *webhooks // nil: none
+	counted  *prometheus.Registry
+	mux      *http.ServeMux
+	routes   map[string]route // by pattern
 }
 
 // New checks the options and makes the server; it does not listen yet.
@@ -102,7 +108,12 @@ func New(o Options) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Server{o: o, log: o.Logger, auth: auth, origins: http.NewCrossOriginProtection(), queues: queues}
+	s := &Server{
+		o: o, log: o.Logger, auth: auth, origins: http.NewCrossOriginProtection(), queues: queues, counted: prometheus.NewRegistry(),
+	}
+	if s.webhooks, err = newWebhooks(s, o.WebhookSecret, s.counted); err != nil {
+		return nil, err
+	}
 	s.addRoutes()
 	return s, nil
 }

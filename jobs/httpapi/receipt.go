@@ -1,0 +1,101 @@
+package httpapi
+
+import (
+	"encoding/json"
+	"errors"
+	"strconv"
+	"strings"
+
+	"github.com/flowroute-worker/flowroute-worker/flowroute"
+	"github.com/flowroute-worker/flowroute-worker/jobs/ledger"
+)
+
+// receipt is a delivery receipt (DLR) as Flowroute posts it.
+type receipt struct {
+	mdr      string
+	delivery flowroute.Delivery
+}
+
+// receiptObject is a receipt's JSON. Newer accounts get it below "data", older
+// ones at the top.
+type receiptObject struct {
+	ID         string `json:"id"`
+	Type       string `json:"type"`
+	Attributes *struct {
+		Status     string          `json:"status"`
+		StatusCode json.RawMessage `json:"status_code"` // a number, a text with one, null, or missing
+	} `json:"attributes"`
+}
+
+const typeReceipt = "delivery_receipt"
+
+// readReceipt reads either shape. The error says what is wrong with the body and
+// quotes nothing of it: the text of a message may be in it.
+func readReceipt(body []byte) (receipt, error) {
+	var both struct {
+		Data *receiptObject `json:"data"`
+		receiptObject
+	}
+	if err := json.Unmarshal(body, &both); err != nil {
+		return receipt{}, errors.New("the body is not the JSON of a delivery receipt")
+	}
+	object := &both.receiptObject
+	if both.Data != nil {
+		object = both.Data
+	}
+	switch {
+	case object.Type != "" && object.Type != typeReceipt, object.Attributes == nil:
+		return receipt{}, errors.New("the body is not a delivery receipt")
+	case !isMDRID(object.ID):
+		return receipt{}, errors.New("the delivery receipt has no id of a message")
+	}
+	code, err := statusCode(object.Attributes.StatusCode)
+	if err != nil {
+		return receipt{}, err
+	}
+	dlr := flowroute.DeliveryReceipt{Status: object.Attributes.Status, StatusCode: code}
+	return receipt{mdr: object.ID, delivery: dlr.Delivery()}, nil
+}
+
+func statusCode(raw json.RawMessage) (*int, error) {
+	text := strings.TrimSpace(strings.Trim(string(raw), `"`))
+	if text == "" || text == "null" {
+		return nil, nil
+	}
+	code, err := strconv.Atoi(text)
+	if err != nil {
+		return nil, errors.New("the delivery receipt's status_code is no number")
+	}
+	return &code, nil
+}
+
+// isMDRID keeps out what can be no id of a record: `mdr2-` and 32 hex digits
+// today, another form perhaps tomorrow.
+func isMDRID(id string) bool {
+	return id != "" && len(id) <= 64 && !strings.ContainsFunc(id, func(r rune) bool {
+		return !('a' <= r && r <= 'z' || 'A' <= r && r <= 'Z' || '0' <= r && r <= '9' || r == '-' || r == '_')
+	})
+}
+
+// attemptRef names one attempt of a message in the path of its receipts.
+type attemptRef struct {
+	job     ledger.ID
+	attempt int
+}
+
+// maxAttempt is far above what any message has.
+const maxAttempt = 1_000_000
+
+func parseAttemptRef(text string) (attemptRef, bool) {
+	id, number, found := strings.Cut(text, ".")
+	job, err := ledger.ParseID(id)
+	attempt, errAttempt := strconv.Atoi(number)
+	ok := found && err == nil && !job.IsZero() && errAttempt == nil && attempt > 0 && attempt <= maxAttempt
+	return attemptRef{job, attempt}, ok
+}
+
+// ReceiptPath is where the receipts of one attempt of a message are taken, for
+// whoever holds the secret.
+func ReceiptPath(secret string, job ledger.ID, attempt int) string {
+	return "/webhooks/flowroute/" + secret + "/dlr/" + job.String() + "." + strconv.Itoa(attempt)
+}
