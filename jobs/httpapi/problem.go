@@ -32,6 +32,7 @@ const (
 	codeCut           = "incomplete_body"
 	codeConflict      = "key_conflict"
 	codeTooLate       = "too_late"
+	codeNotInReview   = "not_in_review"
 	codeNewer         = "newer_version"
 	codeUnavailable   = "unavailable"
 	codeUnconfirmed   = "unconfirmed"
