@@ -50,6 +50,7 @@ func (w *Worker) handle(ctx context.Context, task *asynq.Task, taskID, queue str
 	case !parsed.Nudge:
 		return w.takeIn(ctx, *parsed.Job)
 	}
+	defer w.at(PointDone, parsed.ID)
 	select {
 	case <-w.draining:
 		return deferral{}
@@ -157,6 +158,7 @@ func (w *Worker) settle(ctx context.Context, s ledger.Settlement) (ledger.Settle
 			for _, next := range settled.Next {
 				w.nudgeNext(ctx, next)
 			}
+			w.at(PointSettled, s.ID)
 			return settled, err
 		}
 		w.log.WarnContext(ctx, "outcome not yet written", "task_id", s.ID.String(), "state", s.To, "reason", s.Reason, "err", err)

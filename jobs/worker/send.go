@@ -29,7 +29,7 @@ func (w *Worker) send(ctx context.Context, job ledger.Job) error {
 		// Likely over: find out before it takes a permit from one that is not.
 		begun, err := w.ledger.Begin(ctx, ledger.Intent{ID: job.ID, Generation: job.Generation})
 		if err != nil || begun.Decision != ledger.Ready {
-			return errors.Join(err, declined(begun))
+			return errors.Join(err, w.declined(ctx, begun))
 		}
 	}
 	message := spec.Flowroute()
@@ -40,8 +40,9 @@ func (w *Worker) send(ctx context.Context, job ledger.Job) error {
 		}
 		defer leave()
 	}
+	fingerprint := jobs.FingerprintOf(message)
 	for {
-		wait, again, err := w.post(ctx, job, message)
+		wait, again, err := w.post(ctx, job, message, fingerprint)
 		switch {
 		case err != nil || !again:
 			return err
@@ -63,10 +64,11 @@ type attempt struct {
 	ready  time.Time // when the records may decide what became of it
 }
 
-// take waits for the breaker and for a permit, and writes the intent. Without an
-// attempt, begun says why the job is not to be posted. An attempt that was planned on
-// what the job had reached is refused when another has ended since.
-func (w *Worker) take(ctx context.Context, job ledger.Job, kind ratelimit.Kind, claim flowroute.E164) (*attempt, ledger.Begun, error) {
+// take waits for the breaker and for a permit, and writes the intent, of which the
+// caller gives what the request is about. Without an attempt, begun says why the job
+// is not to be posted. An attempt that was planned on what the job had reached is
+// refused when another has ended since.
+func (w *Worker) take(ctx context.Context, job ledger.Job, kind ratelimit.Kind, intent ledger.Intent) (*attempt, ledger.Begun, error) {
 	probe, err := w.health.enter(ctx)
 	if err != nil {
 		return nil, ledger.Begun{}, resting(err)
@@ -79,18 +81,19 @@ func (w *Worker) take(ctx context.Context, job ledger.Job, kind ratelimit.Kind, 
 		return nil, ledger.Begun{}, resting(err)
 	}
 	w.metrics.permitWait(kind, laneOf(job.Queue), permit.Wait())
+	w.at(PointPermit, job.ID)
 	a := &attempt{token: uuid.NewString(), permit: permit, probe: probe}
-	seen := ""
+	intent.ID, intent.Generation, intent.Token, intent.Account = job.ID, job.Generation, a.token, w.o.Account
+	intent.Timeout, intent.Settle = w.o.Timeout, w.o.Settle
 	if job.Type != ledger.SendMessage {
-		seen = job.Seen
+		intent.Seen = job.Seen
 	}
 	called := time.Now()
-	begun, err := w.ledger.Begin(ctx, ledger.Intent{
-		ID: job.ID, Generation: job.Generation, Token: a.token, Account: w.o.Account,
-		Budget: time.Until(permit.Deadline()), Timeout: w.o.Timeout, Settle: w.o.Settle, Number: claim, Seen: seen,
-	})
+	intent.Budget = permit.Deadline().Sub(called)
+	begun, err := w.ledger.Begin(ctx, intent)
 	if err == nil && begun.Decision == ledger.Go {
 		a.until, a.number, a.ready = called.Add(begun.Left), begun.Attempt, begun.ResolveAt
+		w.at(PointIntent, job.ID)
 		return a, begun, nil
 	}
 	permit.Unsent()
@@ -112,9 +115,12 @@ func resting(err error) error {
 	return err
 }
 
-// declined is what a task does when the ledger says no.
-func declined(begun ledger.Begun) error {
+// declined is what a task does when the ledger says no. After [ledger.Recheck] there
+// is nothing to do: the job is unknown again, and its records decide.
+func (w *Worker) declined(ctx context.Context, begun ledger.Begun) error {
 	switch begun.Decision {
+	case ledger.Fenced:
+		return w.fenced(ctx, "Redis has lost writes, or may have: what was posted is compared with Flowroute's records first")
 	case ledger.Early, ledger.Open:
 		return deferral{max(begun.Wait, 100*time.Millisecond)}
 	case ledger.Outrun:
@@ -126,12 +132,12 @@ func declined(begun ledger.Begun) error {
 }
 
 // post makes one attempt. again: the job is queued and may be tried after wait.
-func (w *Worker) post(ctx context.Context, job ledger.Job, message flowroute.Message) (wait time.Duration, again bool, err error) {
+func (w *Worker) post(ctx context.Context, job ledger.Job, message flowroute.Message, fingerprint ledger.Fingerprint) (wait time.Duration, again bool, err error) {
 	kind := ratelimit.KindSMS
 	if message.MMS() {
 		kind = ratelimit.KindMMS
 	}
-	a, begun, err := w.take(ctx, job, kind, flowroute.E164{})
+	a, begun, err := w.take(ctx, job, kind, ledger.Intent{Fingerprint: fingerprint})
 	if a == nil {
 		if err != nil {
 			return 0, false, err
@@ -139,17 +145,21 @@ func (w *Worker) post(ctx context.Context, job ledger.Job, message flowroute.Mes
 		if begun.Decision == ledger.Open && begun.State == ledger.Unknown {
 			return 0, false, nil
 		}
-		return 0, false, declined(begun)
+		return 0, false, w.declined(ctx, begun)
 	}
 	// What is on the wire is awaited, whatever becomes of the task.
 	ctx = context.WithoutCancel(ctx)
 	started := time.Now()
+	if w.o.Callback != nil {
+		message.DLRCallback = w.o.Callback(job.ID, a.number)
+	}
 	sent, err := w.o.API.SendMessage(ctx, message, flowroute.Write{
-		Pass: a.permit, Deadline: a.until,
+		Pass: w.pass(a, job.ID), Deadline: a.until,
 		OnStatus: func(int) {
 			_, _ = w.settle(ctx, ledger.Settlement{ID: job.ID, Token: a.token, To: ledger.Accepted, Reason: ledger.ReasonIDPending})
 		},
 	})
+	w.at(PointAnswered, job.ID)
 	v := verdict{State: ledger.Accepted}
 	switch {
 	case err != nil:

@@ -15,8 +15,8 @@ import (
 
 // servers makes one asynq server per queue.
 func (w *Worker) servers() []*asynq.Server {
-	servers := make([]*asynq.Server, 0, len(ledger.Queues()))
-	for _, queue := range ledger.Queues() {
+	servers := make([]*asynq.Server, 0, len(queues()))
+	for _, queue := range queues() {
 		concurrency, poll := w.o.Concurrency, w.o.Poll
 		switch queue {
 		case ledger.QueueOTP:
@@ -25,6 +25,8 @@ func (w *Worker) servers() []*asynq.Server {
 			concurrency = min(concurrency, 8)
 		case ledger.QueueSync:
 			concurrency, poll = 2, 5*poll
+		case QueueResend:
+			concurrency = min(concurrency, resendHandlers)
 		}
 		servers = append(servers, asynq.NewServerFromRedisClient(w.o.Redis, asynq.Config{
 			Concurrency:              concurrency,

@@ -106,7 +106,7 @@ func (w *Worker) run(ctx context.Context, job *ledger.Job, p plan) error {
 		}
 		begun, err := w.ledger.Begin(ctx, ledger.Intent{ID: job.ID, Generation: job.Generation})
 		if err != nil || begun.Decision != ledger.Ready {
-			return errors.Join(err, declined(begun))
+			return errors.Join(err, w.declined(ctx, begun))
 		}
 		if err := w.refresh(ctx, job, p); err != nil {
 			return err
@@ -156,11 +156,11 @@ func (w *Worker) plan(ctx context.Context, job ledger.Job, p plan) (*step, *end,
 
 // step makes one attempt at a step.
 func (w *Worker) step(ctx context.Context, job ledger.Job, p plan, s *step) (wait time.Duration, again bool, err error) {
-	a, begun, err := w.take(ctx, job, ratelimit.KindNumbers, s.claim)
+	a, begun, err := w.take(ctx, job, ratelimit.KindNumbers, ledger.Intent{Number: s.claim})
 	if a == nil {
 		switch {
 		case err != nil || begun.Decision != ledger.Claimed:
-			return 0, false, errors.Join(err, declined(begun))
+			return 0, false, errors.Join(err, w.declined(ctx, begun))
 		case s.taken != nil && s.taken():
 			return 0, true, nil
 		}
@@ -168,7 +168,8 @@ func (w *Worker) step(ctx context.Context, job ledger.Job, p plan, s *step) (wai
 		return 0, false, w.finish(ctx, job, p, "", e)
 	}
 	ctx = context.WithoutCancel(ctx)
-	err = s.request(ctx, flowroute.Write{Pass: a.permit, Deadline: a.until})
+	err = s.request(ctx, flowroute.Write{Pass: w.pass(a, job.ID), Deadline: a.until})
+	w.at(PointAnswered, job.ID)
 	if err == nil {
 		w.health.observe(ctx, verdict{State: ledger.Done}, nil, flowroute.E164{}, a.probe)
 		w.metrics.attempt(s.op, verdict{State: ledger.Done}, nil)

@@ -37,6 +37,12 @@ type Options struct {
 	Syncs map[ledger.Type]Syncer
 	// Numbers is told what purchases and route updates changed; may be nil.
 	Numbers *inventory.Store
+	// Callback is where the receipts of one attempt of a message are to be posted;
+	// nil, or an empty answer: where the account's settings say.
+	Callback func(job ledger.ID, attempt int) string
+	// Trace is called when a job comes to one of the [Points], on the handler's
+	// goroutine or the connection's; for tests that kill or stop the process there.
+	Trace func(Point, ledger.ID)
 
 	Timeout         time.Duration // of one API request. Defaults to 60 s.
 	Settle          time.Duration // how long the records get after a lost answer. Defaults to 2 min.
@@ -58,6 +64,7 @@ type Worker struct {
 	metrics *Metrics
 	health  *health
 	mms     mmsTurns
+	fence   fence
 
 	draining chan struct{} // closed: take nothing up
 	ended    chan struct{} // closed: the shutdown time is over

@@ -1,0 +1,51 @@
+package worker
+
+import (
+	"context"
+	"sync"
+	"time"
+)
+
+const (
+	fencedLeast = 2 * time.Second  // how long a task rests that may not post
+	fencedMost  = 30 * time.Second // the same when that lasts for minutes
+	fencedSaid  = 30 * time.Second // between two lines in the log
+	// fencedPause keeps a long queue from running through all of its tasks as fast
+	// as it can.
+	fencedPause = 20 * time.Millisecond
+)
+
+// fence is what this process knows of the time in which nothing may be posted,
+// since Redis has lost writes, or may have, or this process cannot tell.
+type fence struct {
+	mu                sync.Mutex
+	since, last, said time.Time
+}
+
+// rest is how long a task rests that ran into it, and whether to say so.
+func (f *fence) rest(now time.Time) (wait time.Duration, say bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if now.Sub(f.last) > 2*fencedMost {
+		f.since = now
+	}
+	f.last = now
+	if say = f.said.IsZero() || now.Sub(f.said) >= fencedSaid; say {
+		f.said = now
+	}
+	return min(max(now.Sub(f.since)/4, fencedLeast), fencedMost), say
+}
+
+// fenced lets a task rest while nothing may be posted. It is no failure of the job.
+func (w *Worker) fenced(ctx context.Context, why string) error {
+	wait, say := w.fence.rest(time.Now())
+	if say {
+		w.log.WarnContext(ctx, "jobs wait, nothing may be posted yet", "reason", why)
+	}
+	select {
+	case <-ctx.Done():
+	case <-w.draining:
+	case <-time.After(fencedPause):
+	}
+	return deferral{wait}
+}
