@@ -14,3 +14,9 @@ func FormatPayload(taskType string, payload []byte) string { return formatPayloa
 
 // LocalPath reports whether text may be gone to after a login.
 func LocalPath(text string) bool { return localPath(text) }
+
+// ReadReceipt reads a receipt and returns the id of its message.
+func ReadReceipt(body []byte) (string, error) {
+	got, err := readReceipt(body)
+	return got.mdr, err
+}

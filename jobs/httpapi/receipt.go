@@ -19,12 +19,25 @@ type receipt struct {
 // receiptObject is a receipt's JSON. Newer accounts get it below "data", older
 // ones at the top.
 type receiptObject struct {
-	ID         string `json:"id"`
-	Type       string `json:"type"`
+	ID         loose `json:"id"`
+	Type       loose `json:"type"`
 	Attributes *struct {
-		Status     string          `json:"status"`
-		StatusCode json.RawMessage `json:"status_code"` // a number, a text with one, null, or missing
+		Status     loose `json:"status"`
+		StatusCode loose `json:"status_code"` // a number, a text with one, null, or missing
 	} `json:"attributes"`
+}
+
+// loose is a JSON text, or whatever stands in its place: what is odd about the
+// delivery must not take away the proof that there is one. Null is empty.
+type loose string
+
+func (l *loose) UnmarshalJSON(b []byte) error {
+	var text string
+	if json.Unmarshal(b, &text) != nil {
+		text = string(b)
+	}
+	*l = loose(strings.TrimSpace(text))
+	return nil
 }
 
 const typeReceipt = "delivery_receipt"
@@ -46,27 +59,14 @@ func readReceipt(body []byte) (receipt, error) {
 	switch {
 	case object.Type != "" && object.Type != typeReceipt, object.Attributes == nil:
 		return receipt{}, errors.New("the body is not a delivery receipt")
-	case !isMDRID(object.ID):
+	case !isMDRID(string(object.ID)):
 		return receipt{}, errors.New("the delivery receipt has no id of a message")
 	}
-	code, err := statusCode(object.Attributes.StatusCode)
-	if err != nil {
-		return receipt{}, err
+	dlr := flowroute.DeliveryReceipt{Status: string(object.Attributes.Status)}
+	if code, err := strconv.Atoi(string(object.Attributes.StatusCode)); err == nil {
+		dlr.StatusCode = &code
 	}
-	dlr := flowroute.DeliveryReceipt{Status: object.Attributes.Status, StatusCode: code}
-	return receipt{mdr: object.ID, delivery: dlr.Delivery()}, nil
-}
-
-func statusCode(raw json.RawMessage) (*int, error) {
-	text := strings.TrimSpace(strings.Trim(string(raw), `"`))
-	if text == "" || text == "null" {
-		return nil, nil
-	}
-	code, err := strconv.Atoi(text)
-	if err != nil {
-		return nil, errors.New("the delivery receipt's status_code is no number")
-	}
-	return &code, nil
+	return receipt{mdr: string(object.ID), delivery: dlr.Delivery()}, nil
 }
 
 // isMDRID keeps out what can be no id of a record: `mdr2-` and 32 hex digits
