@@ -4,6 +4,8 @@ import (
 	"context"
 	"sync"
 	"time"
+
+	"github.com/flowroute-worker/flowroute-worker/jobs/ledger"
 )
 
 const (
@@ -48,4 +50,37 @@ func (w *Worker) fenced(ctx context.Context, why string) error {
 	case <-time.After(fencedPause):
 	}
 	return deferral{wait}
+}
+
+// fit lets a task rest while this process gives no sign of life: what it did could
+// not be told if Redis lost writes now.
+func (w *Worker) fit(ctx context.Context) error {
+	if w.guard == nil {
+		return nil
+	}
+	if err := w.guard.Fit(); err != nil {
+		return w.fenced(ctx, err.Error())
+	}
+	return nil
+}
+
+// began and settled remember what this process did, and what came of it.
+func (w *Worker) began(job ledger.Job, in ledger.Intent, b ledger.Begun) {
+	if w.guard != nil {
+		w.guard.Began(job, in, b)
+	}
+}
+
+func (w *Worker) settled(s ledger.Settlement) {
+	if w.guard != nil {
+		w.guard.Settled(s)
+	}
+}
+
+// name is this process, as its signs of life have it.
+func (w *Worker) name() string {
+	if w.guard == nil {
+		return ""
+	}
+	return w.guard.ID()
 }

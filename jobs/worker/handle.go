@@ -92,7 +92,11 @@ func (w *Worker) takeIn(ctx context.Context, job ledger.NewJob) error {
 		return nil
 	case err != nil:
 		return err
-	case created.State != ledger.Queued:
+	}
+	if w.guard != nil {
+		w.guard.TakenIn(job)
+	}
+	if created.State != ledger.Queued {
 		return nil
 	}
 	if err := w.o.Jobs.Nudge(ctx, job.ID, job.Type, job.Queue, created.Generation, job.Due, 0); err != nil {
@@ -149,6 +153,7 @@ func (w *Worker) lookAtUnknown(ctx context.Context, job ledger.Job) error {
 // nowhere else. Only the end of the process ends that, with the evidence in the log.
 func (w *Worker) settle(ctx context.Context, s ledger.Settlement) (ledger.Settled, error) {
 	ctx = context.WithoutCancel(ctx)
+	w.settled(s)
 	for pause := 50 * time.Millisecond; ; pause = min(2*pause, 2*time.Second) {
 		try, cancel := context.WithTimeout(ctx, 10*time.Second)
 		settled, err := w.ledger.Settle(try, s)

@@ -69,6 +69,9 @@ type attempt struct {
 // is not to be posted. An attempt that was planned on what the job had reached is
 // refused when another has ended since.
 func (w *Worker) take(ctx context.Context, job ledger.Job, kind ratelimit.Kind, intent ledger.Intent) (*attempt, ledger.Begun, error) {
+	if err := w.fit(ctx); err != nil {
+		return nil, ledger.Begun{}, err
+	}
 	probe, err := w.health.enter(ctx)
 	if err != nil {
 		return nil, ledger.Begun{}, resting(err)
@@ -84,15 +87,12 @@ func (w *Worker) take(ctx context.Context, job ledger.Job, kind ratelimit.Kind, 
 	w.at(PointPermit, job.ID)
 	a := &attempt{token: uuid.NewString(), permit: permit, probe: probe}
 	intent.ID, intent.Generation, intent.Token, intent.Account = job.ID, job.Generation, a.token, w.o.Account
-	intent.Timeout, intent.Settle = w.o.Timeout, w.o.Settle
+	intent.Timeout, intent.Settle, intent.Worker = w.o.Timeout, w.o.Settle, w.name()
 	if job.Type != ledger.SendMessage {
 		intent.Seen = job.Seen
 	}
-	called := time.Now()
-	intent.Budget = permit.Deadline().Sub(called)
-	begun, err := w.ledger.Begin(ctx, intent)
+	begun, err := w.intend(ctx, job, a, intent)
 	if err == nil && begun.Decision == ledger.Go {
-		a.until, a.number, a.ready = called.Add(begun.Left), begun.Attempt, begun.ResolveAt
 		w.at(PointIntent, job.ID)
 		return a, begun, nil
 	}
@@ -100,11 +100,27 @@ func (w *Worker) take(ctx context.Context, job ledger.Job, kind ratelimit.Kind, 
 	if probe {
 		w.health.leave(context.WithoutCancel(ctx))
 	}
-	if err != nil && !errors.Is(err, ledger.ErrNotFound) {
+	return nil, begun, err
+}
+
+// intend writes the attempt's intent.
+func (w *Worker) intend(ctx context.Context, job ledger.Job, a *attempt, intent ledger.Intent) (ledger.Begun, error) {
+	if err := w.fit(ctx); err != nil { // the permit may have been long in coming
+		return ledger.Begun{}, err
+	}
+	called := time.Now()
+	intent.Budget = a.permit.Deadline().Sub(called)
+	begun, err := w.ledger.Begin(ctx, intent)
+	switch {
+	case err == nil && begun.Decision == ledger.Go:
+		w.began(job, intent, begun)
+		a.until, a.number, a.ready = called.Add(begun.Left), begun.Attempt, begun.ResolveAt
+	case err != nil && !errors.Is(err, ledger.ErrNotFound):
 		// The intent may have been written all the same; nothing was posted.
+		a.permit.Unsent()
 		_, _ = w.settle(ctx, ledger.Settlement{ID: job.ID, Token: a.token, To: ledger.Queued, Reason: ledger.ReasonNotSent, Uncounted: true})
 	}
-	return nil, begun, err
+	return begun, err
 }
 
 // resting turns the end of the process into a rest of the task.

@@ -37,6 +37,8 @@ type Options struct {
 	Syncs map[ledger.Type]Syncer
 	// Numbers is told what purchases and route updates changed; may be nil.
 	Numbers *inventory.Store
+	// Guard gives the process's signs of life and remembers what it did. Run runs it.
+	Guard *Guard
 	// Callback is where the receipts of one attempt of a message are to be posted;
 	// nil, or an empty answer: where the account's settings say.
 	Callback func(job ledger.ID, attempt int) string
@@ -64,6 +66,7 @@ type Worker struct {
 	metrics *Metrics
 	health  *health
 	mms     mmsTurns
+	guard   *Guard // nil: none
 	fence   fence
 
 	draining chan struct{} // closed: take nothing up
@@ -95,7 +98,7 @@ func New(o Options) (*Worker, error) {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
 	w := &Worker{
-		o: o, ledger: o.Jobs.Ledger(), log: o.Logger, metrics: o.Metrics,
+		o: o, ledger: o.Jobs.Ledger(), log: o.Logger, metrics: o.Metrics, guard: o.Guard,
 		draining: make(chan struct{}), ended: make(chan struct{}),
 	}
 	w.health = newHealth(w.ledger, o.Timeout+10*time.Second, w.draining, o.Logger)
@@ -121,8 +124,9 @@ func defaults(d *time.Duration, value time.Duration) {
 
 // Run works until ctx ends, then drains: nothing new is taken up, no permit is
 // waited for, what is on the wire is awaited for up to ShutdownTimeout. The
-// limiter is drained too.
+// limiter is drained too. The signs of life go on until the last outcome is written.
 func (w *Worker) Run(ctx context.Context) error {
+	defer w.beat(ctx)()
 	servers := w.servers()
 	handler := w.handler()
 	for i, server := range servers {
@@ -147,6 +151,31 @@ func (w *Worker) Run(ctx context.Context) error {
 	stop(servers)
 	<-swept
 	return nil
+}
+
+// beat runs the guard. It returns once the process may post, or soon when it may not
+// yet, with the function that ends the guard.
+func (w *Worker) beat(ctx context.Context) (end func()) {
+	if w.guard == nil {
+		return func() {}
+	}
+	beating, stop := context.WithCancel(context.WithoutCancel(ctx))
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		if err := w.guard.Run(beating); err != nil && !errors.Is(err, context.Canceled) {
+			w.log.ErrorContext(ctx, "no more signs of life", "err", err)
+		}
+	}()
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	for started := time.Now(); w.guard.Fit() != nil && ctx.Err() == nil && time.Since(started) < 2*time.Second; {
+		<-tick.C
+	}
+	return func() {
+		stop()
+		<-ended
+	}
 }
 
 func (w *Worker) drain() {
