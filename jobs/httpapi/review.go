@@ -138,10 +138,10 @@ func (e *NotInReviewError) Error() string {
 	return "job " + e.Job.ID.String() + " is " + string(e.Job.State) + ", not in review: there is nothing to decide"
 }
 
-// Rule carries out a person's decision on the job with this id, and wakes it when
-// it is to be posted again. Errors: [jobs.ErrNotFound], [*NotInReviewError], or
-// Redis' own.
-func Rule(ctx context.Context, client *jobs.Client, id string, ruling ledger.Ruling) (RulingView, error) {
+// Rule carries out a person's decision on the job with this id, and has wake look
+// after it when it is to be posted again. Errors: [jobs.ErrNotFound],
+// [*NotInReviewError], or Redis' own.
+func Rule(ctx context.Context, client *jobs.Client, wake Waker, id string, ruling ledger.Ruling) (RulingView, error) {
 	job, err := client.Get(ctx, id)
 	if err != nil {
 		return RulingView{}, err
@@ -154,17 +154,23 @@ func Rule(ctx context.Context, client *jobs.Client, id string, ruling ledger.Rul
 		return RulingView{}, &NotInReviewError{job}
 	}
 	if job.State == ledger.Queued {
-		_ = wake(ctx, client, job) // the decision stands: without a nudge the sweep finds the job, later
+		_ = wake(ctx, job) // the decision stands: without a nudge the sweep finds the job, later
 	}
 	return RulingView{ID: job.ID.String(), State: job.State, Says: ruled(job)}, nil
 }
 
-func wake(ctx context.Context, client *jobs.Client, job jobs.Job) error {
-	serial, err := client.Ledger().Renudge(ctx, job.ID)
-	if err != nil {
-		return err
+// Waker makes a worker look at a job that is queued again.
+type Waker func(ctx context.Context, job jobs.Job) error
+
+// wakeInItsQueue is a [Waker] that puts the job behind those of its queue.
+func wakeInItsQueue(client *jobs.Client) Waker {
+	return func(ctx context.Context, job jobs.Job) error {
+		serial, err := client.Ledger().Renudge(ctx, job.ID)
+		if err != nil {
+			return err
+		}
+		return client.Nudge(ctx, job.ID, job.Type, job.Queue, job.Generation, job.Due, serial)
 	}
-	return client.Nudge(ctx, job.ID, job.Type, job.Queue, job.Generation, job.Due, serial)
 }
 
 func ruled(job jobs.Job) string {
@@ -194,7 +200,7 @@ func (s *Server) postReview(w http.ResponseWriter, r *http.Request) error {
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), patience)
 	defer cancel()
-	answer, err := Rule(ctx, s.o.Jobs, r.PathValue("id"), ruling)
+	answer, err := Rule(ctx, s.o.Jobs, s.o.Wake, r.PathValue("id"), ruling)
 	if refused, ok := errors.AsType[*NotInReviewError](err); ok {
 		return newProblem(http.StatusConflict, codeNotInReview, "Nothing was changed: %s.", refused.Error())
 	}

@@ -36,6 +36,9 @@ type Options struct {
 	// Ready adds to /readyz what the server cannot know itself: credentials,
 	// breakers. Redis it asks itself. Must be quick: cache what is dear.
 	Ready func(context.Context) []Check
+	// Wake makes a worker look at a job that a person has had queued again.
+	// Defaults to a nudge in the job's own queue.
+	Wake Waker
 	// WebhookSecret is the part of their path that keeps the webhooks for Flowroute
 	// alone, at least 16 letters, digits, dots, dashes and underscores. Without it
 	// there are none.
@@ -99,6 +102,9 @@ func New(o Options) (*Server, error) {
 	}
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	if o.Wake == nil {
+		o.Wake = wakeInItsQueue(o.Jobs)
 	}
 	auth, err := newAuthority(o.Tokens)
 	if err != nil {
