@@ -36,10 +36,12 @@ func TestSyncAsProbe(t *testing.T) {
 }
 
 // With refused credentials, jobs that read before they write wait like all others:
-// the API is asked once in a while, by one of them.
+// the API is asked once in a while, by one of them. All are done soon after the
+// credentials were mended.
 func TestReadsWaitAtTheBreaker(t *testing.T) {
 	t.Parallel()
 	b := setup(t, options{stopped: true})
+	key := b.sim.SecretKey
 	b.sim.SecretKey = "ffffffffffffffffffffffffffffffff"
 	var ids []string
 	for range 5 {
@@ -59,6 +61,13 @@ func TestReadsWaitAtTheBreaker(t *testing.T) {
 	for _, id := range ids {
 		if job := b.until(id, ledger.Queued); job.Attempts != 0 {
 			t.Errorf("got %d attempts, want none", job.Attempts)
+		}
+	}
+	b.sim.SecretKey = key
+	b.start(options{})
+	for _, id := range ids {
+		if job := b.until(id, ledger.Done, ledger.Failed); job.State != ledger.Done || job.Attempts > 1 {
+			t.Errorf("got %s after %d attempts: %s", job.State, job.Attempts, job.Detail)
 		}
 	}
 }
