@@ -43,6 +43,13 @@ if tonumber(ARGV[4]) ~= tonumber(f.g) then return {'stale'} end
 if (ARGV[13] ~= '' and ARGV[13] ~= seen(f)) or (token ~= '' and f.lt == token) then return {'outrun'} end
 if tonumber(f.d) > now then return {'early', tonumber(f.d) - now} end
 if fenced(job) then return {'fenced'} end
+if f.ab and now - tonumber(f.ab) > tonumber(ARGV[16]) then
+  -- A record may have come since; it has to be read again.
+  set(job, 'ab', nil)
+  set(job, 'ra', int(now))
+  open_again(job, REASON.recheck, most)
+  return {'recheck'}
+end
 
 local function stop(state, reason)
   move(job, state, reason, most)
@@ -71,13 +78,6 @@ for slot in string.gmatch(f.o or '', '%S+') do
   if head and head ~= id then return {'behind', head} end
 end
 if token == '' then return {'ready'} end
-if f.ab and now - tonumber(f.ab) > tonumber(ARGV[16]) then
-  -- A record may have come since; it has to be read again.
-  set(job, 'ab', nil)
-  set(job, 'ra', int(now))
-  open_again(job, REASON.recheck, most)
-  return {'recheck'}
-end
 local orphan = f.t == 'm' and string.sub(id, 15, 15) == '5' and orphaned(ARGV[14])
 if orphan then
   -- What Redis had lost: this text was sent under the same key before.

@@ -6,8 +6,9 @@ if not job then return {'missing'} end
 if job.newer then return {'newer'} end
 local f = job.f
 if FINAL[f.s] or f.pg then return {'late', f.s} end
--- Behind the fence it may have been posted, and Redis have lost it.
-if f.s == 'q' and not fenced(job) then
+-- Behind the fence it may have been posted, and Redis have lost it; one that was put
+-- back may have a record by now.
+if f.s == 'q' and not fenced(job) and not f.ab then
   if not f.un then release(job) end
   move(job, 'c', REASON.cancelled, ARGV[3])
   return {'cancelled', 'c', unpack(finish(job, ARGV[4]))}
