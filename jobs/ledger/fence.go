@@ -1,9 +1,19 @@
 package ledger
 
 import (
+	"cmp"
 	"context"
+	_ "embed"
+	"fmt"
+	"slices"
+	"strings"
 	"time"
 )
+
+//go:embed fence.lua
+var fenceLua string
+
+var scriptFence = script(fenceLua)
 
 // Fence is what stands between the jobs and Flowroute after Redis has lost writes,
 // or may have. What a run of the Redis server has taken is lost to no other: what a
@@ -24,7 +34,8 @@ type Fence struct {
 	// the records. Redis' clock.
 	From, At, Ready time.Time
 	// Noticed is when another run of the server was noticed, and Waiting are the
-	// workers that are waited for since; zero while Run is Current.
+	// workers that are waited for since; zero while Run is Current, and until a worker
+	// has noticed.
 	Noticed time.Time
 	Waiting []string
 }
@@ -35,21 +46,51 @@ func (f Fence) Restarted() bool { return f.Run != "" && f.Run != f.Current }
 
 // FenceState reads the fence.
 func (l *Ledger) FenceState(ctx context.Context) (Fence, error) {
-	panic("not yet")
+	r := l.run(ctx, scriptFence, "")
+	if r.err != nil {
+		return Fence{}, fmt.Errorf("read fence: %w", r.err)
+	}
+	return Fence{
+		Run: r.text(0), Current: r.text(1), Up: r.text(2) == "1", ID: r.text(3),
+		From: moment(r.text(4)), At: moment(r.text(5)), Ready: moment(r.text(6)),
+		Noticed: moment(r.text(7)), Waiting: strings.Fields(r.text(8)),
+	}, nil
 }
 
 // LowerFence ends the fence after the records of its gap were matched with every
 // job. orphans are the records that are nobody's, with the fingerprints of their
 // texts: for the time of ttl, a job that a producer may be asking for a second time
-// gets one instead of being posted. False: that fence is down, or another one is up.
+// gets one instead of being posted. False: it is not ready yet, it is down, another
+// one is up, or Redis was restarted and more may be lost by now.
 func (l *Ledger) LowerFence(ctx context.Context, id string, orphans map[Fingerprint][]string, ttl time.Duration) (bool, error) {
-	panic("not yet")
+	args := []any{"lower", id, ttl.Milliseconds()}
+	for f, mdrs := range orphans {
+		var packed strings.Builder
+		for _, mdr := range mdrs {
+			if p := packMDR(mdr); p != "" {
+				packed.WriteByte(byte(len(p)))
+				packed.WriteString(p)
+			}
+		}
+		if packed.Len() > 0 && !f.IsZero() {
+			args = append(args, f.String(), packed.String())
+		}
+	}
+	return l.endFence(ctx, args)
 }
 
 // AcceptFence ends the fence because a person says so: what was sent in its gap may
 // be sent again. False: that fence is down, or another one is up.
 func (l *Ledger) AcceptFence(ctx context.Context, id string) (bool, error) {
-	panic("not yet")
+	return l.endFence(ctx, []any{"accept", id})
+}
+
+func (l *Ledger) endFence(ctx context.Context, args []any) (bool, error) {
+	r := l.run(ctx, scriptFence, args...)
+	if r.err != nil {
+		return false, fmt.Errorf("lower fence: %w", r.err)
+	}
+	return r.text(0) == "ok", nil
 }
 
 // Beat is a worker's sign of life.
@@ -64,5 +105,30 @@ type Beat struct {
 // Beats are the workers that gave a sign of life in the last day and did not stop
 // in good order, the latest first.
 func (l *Ledger) Beats(ctx context.Context) ([]Beat, error) {
-	panic("not yet")
+	now, err := l.Clock(ctx)
+	if err != nil {
+		return nil, err
+	}
+	fields, err := l.rdb.HGetAll(ctx, l.key("beats")).Result()
+	if err != nil {
+		return nil, fmt.Errorf("read signs of life: %w", err)
+	}
+	beats := make([]Beat, 0, len(fields))
+	for worker, text := range fields {
+		if b, ok := readBeat(worker, text, now); ok {
+			beats = append(beats, b)
+		}
+	}
+	slices.SortFunc(beats, func(a, b Beat) int { return cmp.Or(b.At.Compare(a.At), cmp.Compare(a.Worker, b.Worker)) })
+	return beats, nil
+}
+
+func readBeat(worker, text string, now time.Time) (Beat, bool) {
+	parts := strings.Fields(text)
+	if len(parts) != 3 {
+		return Beat{}, false
+	}
+	b := Beat{Worker: worker, At: time.UnixMilli(number(parts[0])), Run: parts[1], Seq: number(parts[2])}
+	b.Age = max(now.Sub(b.At), 0)
+	return b, true
 }
