@@ -338,7 +338,9 @@ func (q question) strangers(found *match, members []member, free []record) {
 			found.more = append(found.more, q.records[i])
 		}
 	}
-	found.claims = slices.DeleteFunc(found.claims, func(c ledger.Claim) bool { return !certain(c.ID) })
+	if found.claims = slices.DeleteFunc(found.claims, func(c ledger.Claim) bool { return !certain(c.ID) }); len(found.claims) == 0 {
+		found.claims = nil
+	}
 	found.surplus = 0
 	found.left = slices.DeleteFunc(slices.Clone(members), func(m member) bool {
 		claimed := slices.ContainsFunc(found.claims, func(c ledger.Claim) bool { return c.ID == m.ID })
