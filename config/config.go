@@ -60,7 +60,7 @@ type Config struct {
 	AmbiguousMax        time.Duration `env:"AMBIGUOUS_MAX,default=1h" min:"1s" max:"168h" meaning:"after that a job whose outcome stays unknown goes to review, where a person decides"`
 	AmbiguousAction     string        `env:"AMBIGUOUS_ACTION,default=resend" oneof:"resend review" meaning:"what happens to a message that is proven not to have been accepted: resend posts it again, review leaves that to a person"`
 
-	PublicURL     URL    `env:"PUBLIC_URL" meaning:"where Flowroute can reach this HTTP API from outside; each send then asks for its receipts there, and a receipt proves what an answer that got lost cannot"`
+	PublicURL     URL    `env:"PUBLIC_URL" meaning:"where Flowroute can reach this HTTP API; each send then asks for its receipts there, and a receipt proves a send whose answer was lost"`
 	WebhookSecret Secret `env:"WEBHOOK_SECRET" secret:"true" file:"true" meaning:"the secret in the path of our webhooks, at least 16 characters; needed with PUBLIC_URL"`
 
 	SegmentPrice  Nanodollars `env:"SEGMENT_PRICE,default=0.0040" meaning:"USD per segment, for estimates"`

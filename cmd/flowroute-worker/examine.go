@@ -38,8 +38,9 @@ func (d *desk) examineRedis(ctx context.Context, f *findings) {
 			f.ok("redis", "%s", p.Text)
 		}
 	}
-	if facts.AOF {
-		f.ok("redis", "%s", guarantee(facts))
+	f.ok("redis", "%s", guarantee(facts))
+	if problem := cannotWaitForDisk(d.settings, facts); problem != "" {
+		f.fail("redis", problem, durabilityFix)
 	}
 	var trips []time.Duration
 	for range 20 {
@@ -134,20 +135,16 @@ func (d *desk) examineWork(ctx context.Context, f *findings, now time.Time) {
 	case b.Open:
 		f.fail("sending", "stopped since "+stamp(b.Since)+": "+clean(b.Reason), "mend that; sending goes on by itself after the next probe")
 	}
-	switch n, err := d.workers(); {
-	case err != nil:
-		f.warn("workers", "could not be counted: "+err.Error(), "")
-	case n == 0:
-		f.warn("workers", "none is running: jobs wait", "start one with flowroute-worker run")
-	default:
-		f.ok("workers", "%s running", plural(n, "worker"))
-	}
-	d.examineJobs(ctx, f)
+	d.examineWorkers(ctx, f)
+	d.examineFence(ctx, f, now)
+	d.examineRecords(ctx, f, now)
+	d.examineReceipts(ctx, f)
+	d.examineJobs(ctx, f, now)
 	d.examineQueues(f)
 	d.examineSyncs(ctx, f, now)
 }
 
-func (d *desk) examineJobs(ctx context.Context, f *findings) {
+func (d *desk) examineJobs(ctx context.Context, f *findings, now time.Time) {
 	counts, err := d.jobs.Ledger().Counts(ctx)
 	if err != nil {
 		f.fail("jobs", err.Error(), "")
@@ -160,10 +157,10 @@ func (d *desk) examineJobs(ctx context.Context, f *findings) {
 		return n
 	}
 	if n := sum(ledger.Unknown); n > 0 {
-		f.warn("jobs", fmt.Sprintf("%d are unknown: their answers were lost, and nothing posts them again", n), "see them in the console; look into Flowroute's records if many stay")
+		d.examineUnknown(ctx, f, n, now)
 	}
 	if n := sum(ledger.Review); n > 0 {
-		f.warn("jobs", fmt.Sprintf("%d wait for a person (review)", n), "see them in the console")
+		f.warn("jobs", fmt.Sprintf("%s for a person to decide (review)", plural(int(n), "job")), "flowroute-worker review list shows them, and what to look at")
 	}
 	f.ok("jobs", "%d queued, %d on the wire", sum(ledger.Queued), sum(ledger.Sending))
 }
@@ -176,7 +173,7 @@ func (d *desk) examineQueues(f *findings) {
 		return
 	}
 	for _, name := range present {
-		if !slices.Contains(ledger.Queues(), name) {
+		if !slices.Contains(ledger.Queues(), name) && name != worker.QueueResend {
 			continue // another app's
 		}
 		q, err := inspector.GetQueueInfo(name)

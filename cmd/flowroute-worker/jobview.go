@@ -32,6 +32,7 @@ func printJob(out io.Writer, job jobs.Job) error {
 		optional("reason", string(v.Reason))
 		optional("detail", v.Detail)
 		optional("warning", v.Warning)
+		optional("next", v.Next)
 		optional("report", string(v.Report))
 		if !v.DueAt.IsZero() {
 			row("due", stamp(v.DueAt))

@@ -1,12 +1,12 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -112,23 +112,43 @@ func reviewRows(v httpapi.ReviewView, row func(cells ...string)) {
 	if v.Detail != "" {
 		row("  detail", v.Detail)
 	}
-	for _, line := range evidenceLines(v.Evidence) {
-		row("  record", line)
+	var e evidence
+	if json.Unmarshal(v.Evidence, &e) == nil {
+		e.rows(row)
 	}
 	row("  look at", v.LookAt)
 	row("  decide", "flowroute-worker review resolve "+v.ID+" --as accepted|not-sent")
 }
 
-// evidenceLines are the candidate records, one a line.
-func evidenceLines(evidence json.RawMessage) []string {
-	if len(evidence) == 0 {
-		return nil
+// evidence is what the resolver leaves for a person, as far as it is shown.
+type evidence struct {
+	ReadAt     []time.Time `json:"read_at"`
+	Records    int         `json:"records_read"`
+	Missing    int         `json:"accepted_but_not_listed"`
+	More       int         `json:"more_candidates"`
+	Candidates []struct {
+		MDR     string    `json:"mdr_id"`
+		At      time.Time `json:"timestamp"`
+		Status  string    `json:"status"`
+		Differs string    `json:"differs"`
+	} `json:"candidates"`
+}
+
+// rows shows what the records had, a candidate a line.
+func (e evidence) rows(row func(cells ...string)) {
+	if len(e.ReadAt) > 0 {
+		text := fmt.Sprintf("%s, last at %s", plural(e.Records, "record"), stamp(slices.MaxFunc(e.ReadAt, time.Time.Compare)))
+		if e.Missing > 0 {
+			text += fmt.Sprintf("; lacking %s known to be accepted", plural(e.Missing, "message"))
+		}
+		row("  read", text)
 	}
-	var compact bytes.Buffer
-	if json.Compact(&compact, evidence) != nil {
-		return nil
+	for _, c := range e.Candidates {
+		row("  record", fmt.Sprintf("%s of %s, %s; different is: %s", c.MDR, stamp(c.At), orDash(c.Status), c.Differs))
 	}
-	return []string{compact.String()}
+	if e.More > 0 {
+		row("  record", fmt.Sprintf("and %d more", e.More))
+	}
 }
 
 func newReviewResolve(w world) *cobra.Command {

@@ -12,7 +12,7 @@ import (
 func every(cmd *cobra.Command, f func(*cobra.Command)) {
 	f(cmd)
 	for _, child := range cmd.Commands() {
-		if child.Name() != "help" && child.Name() != "completion" {
+		if child.Name() != "help" && child.Name() != "completion" && !child.Hidden {
 			every(child, f)
 		}
 	}

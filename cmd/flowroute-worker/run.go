@@ -175,6 +175,9 @@ func inspect(ctx context.Context, redis redisClients, s settings, log *slog.Logg
 			log.InfoContext(ctx, "about this redis", "reason", join(f))
 		}
 	}
+	if problem := cannotWaitForDisk(s, facts); problem != "" {
+		refused = append(refused, problem+": "+durabilityFix)
+	}
 	if len(refused) > 0 {
 		return fmt.Errorf("this Redis is not fit for the service: %s", strings.Join(refused, "; "))
 	}
@@ -189,21 +192,6 @@ func join(f redisconn.Finding) string {
 	return f.Text + ": " + f.Fix
 }
 
-// guarantee is what the promise rests on, with this Redis.
-func guarantee(f redisconn.Facts) string {
-	switch {
-	case f.InfoDenied || f.ConfigDenied && !f.AOF:
-		return "jobs survive whatever ends this process; whether they survive the end of Redis cannot be seen from here"
-	case f.AOF && f.AppendFsync == "always":
-		return "jobs survive whatever ends this process, Redis or the machine"
-	case f.AOF && f.AppendFsync == "everysec":
-		return "jobs survive whatever ends this process or Redis; a power cut can take the last second with it"
-	case f.AOF:
-		return "jobs survive whatever ends this process or Redis; a power cut can take the last writes with it"
-	}
-	return "jobs survive whatever ends this process, but not a crash of Redis: switch its append-only file on"
-}
-
 // notYet says what is set and has no effect in this version: silence would let
 // people rely on it.
 func notYet(c *config.Config) []string {
@@ -214,9 +202,7 @@ func notYet(c *config.Config) []string {
 	}{
 		{"RATE_PER_NUMBER_PER_SECOND", c.RatePerNumber.N > 0},
 		{"RATE_OVERRIDES", len(c.RateOverrides) > 0},
-		{"PUBLIC_URL", c.PublicURL != ""},
 		{"EVENTS_URL", c.EventsURL != ""},
-		{"REDIS_DURABILITY=aof", c.RedisDurability == "aof"},
 	} {
 		if v.set {
 			texts = append(texts, v.name+" is set, but has no effect in this version")

@@ -16,6 +16,7 @@ import (
 	"github.com/flowroute-worker/flowroute-worker/jobs/inventory"
 	"github.com/flowroute-worker/flowroute-worker/jobs/ledger"
 	"github.com/flowroute-worker/flowroute-worker/jobs/mdr"
+	"github.com/flowroute-worker/flowroute-worker/jobs/resolve"
 	"github.com/flowroute-worker/flowroute-worker/jobs/worker"
 	"github.com/flowroute-worker/flowroute-worker/ratelimit"
 	"github.com/flowroute-worker/flowroute-worker/scheduler"
@@ -65,6 +66,7 @@ type service struct {
 	scheduler *scheduler.Scheduler
 	registry  *prometheus.Registry
 	metrics   *worker.Metrics
+	resolved  *resolve.Metrics
 	access    *credentialCheck
 	events    *recentEvents
 }
@@ -74,6 +76,9 @@ func newService(ctx context.Context, s settings, r redisClients, log *slog.Logge
 	v := &service{settings: s, o: o, log: log, redis: r, registry: prometheus.NewRegistry()}
 	v.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	v.metrics = worker.NewMetrics(v.registry)
+	if o.roles.worker {
+		v.resolved = resolve.NewMetrics(v.registry)
+	}
 	options := s.jobOptions()
 	options.Logger = log
 	var err error
@@ -173,7 +178,11 @@ func (v *service) run(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		work = append(work, part{"worker", w.Run})
+		r, err := v.newResolver(w.Resend)
+		if err != nil {
+			return err
+		}
+		work = append(work, part{"worker", w.Run}, part{"resolver", r.Run})
 	}
 	if v.limiter != nil && v.api != nil {
 		limits = append(limits, part{"limiter", v.limiter.Run})
@@ -199,9 +208,16 @@ func (v *service) newWorker() (*worker.Worker, error) {
 	if err != nil {
 		return nil, err
 	}
+	guard, err := worker.NewGuard(worker.GuardOptions{
+		Ledger: v.jobs.Ledger(), Window: v.o.writeWindow, Timeout: v.Timeout, Settle: v.AmbiguousSettle, Logger: v.log,
+	})
+	if err != nil {
+		return nil, err
+	}
 	return worker.New(worker.Options{
 		Redis: v.redis.worker, Jobs: client, API: v.api, Limiter: v.limiter, Account: v.account,
 		Syncs: map[ledger.Type]worker.Syncer{ledger.SyncMDR: records, ledger.SyncNumbers: numbers}, Numbers: v.numbers,
+		Guard: guard, Callback: v.receiptURL(),
 		Timeout: v.Timeout, Settle: v.AmbiguousSettle, GiveUp: v.AmbiguousMax, Concurrency: v.WorkerConcurrency,
 		Rates: v.limits, ShutdownTimeout: v.ShutdownTimeout, Poll: v.o.poll, Metrics: v.metrics, Logger: v.log,
 	})

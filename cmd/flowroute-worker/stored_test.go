@@ -7,6 +7,7 @@ import (
 
 	"github.com/flowroute-worker/flowroute-worker/flowroute"
 	"github.com/flowroute-worker/flowroute-worker/jobs"
+	"github.com/flowroute-worker/flowroute-worker/jobs/ledger"
 	"github.com/flowroute-worker/flowroute-worker/ratelimit"
 )
 
@@ -107,7 +108,7 @@ func TestDoctor(t *testing.T) {
 		b := setup(t)
 		b.start("run").log("http listening")
 		got := b.run("doctor").want(t, exitDone, "OK    credentials", "")
-		for _, line := range []string{"OK    ledger", "OK    latency", "OK    clock", "OK    jobs"} {
+		for _, line := range []string{"OK    ledger", "OK    latency", "OK    clock", "OK    jobs", "OK    fence", "OK    workers      1 worker running", "OK    receipts"} {
 			if !strings.Contains(got.out, line) {
 				t.Errorf("no %q in:\n%s", line, got.out)
 			}
@@ -120,9 +121,18 @@ func TestDoctor(t *testing.T) {
 	})
 	t.Run("things to know", func(t *testing.T) {
 		t.Parallel()
-		b := setup(t).with("PUBLIC_URL", "https://example.com", "WEBHOOK_SECRET", "0123456789abcdef", "RATE_SMS_PER_SECONDS", "3")
-		b.run("doctor").want(t, exitDone, "PUBLIC_URL is set, but has no effect", "").want(t, exitDone, "none is running: jobs wait", "").
-			want(t, exitDone, "is RATE_SMS_PER_SECOND meant?", "")
+		b := setup(t).with("EVENTS_URL", "https://example.com", "PUBLIC_URL", "http://127.0.0.1:1", "WEBHOOK_SECRET", "0123456789abcdef", "RATE_SMS_PER_SECONDS", "3")
+		b.inState(ledger.Review, ledger.ReasonNearMatch)
+		b.inState(ledger.Unknown, ledger.ReasonNoAnswer)
+		got := b.run("doctor").want(t, exitDone, "EVENTS_URL is set, but has no effect", "")
+		for _, line := range []string{
+			"none is running: jobs wait", "is RATE_SMS_PER_SECOND meant?", "http://127.0.0.1:1 does not lead here", "1 job for a person to decide",
+			"flowroute-worker review list", "1 job unknown", "the first of them from",
+		} {
+			if !strings.Contains(got.out, line) {
+				t.Errorf("no %q in:\n%s", line, got.out)
+			}
+		}
 		b.with("FR_ACCESS_KEY", "").run("doctor").want(t, exitDone, "WARN  credentials", "")
 	})
 	t.Run("flowroute out of reach", func(t *testing.T) {

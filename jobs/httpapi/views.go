@@ -30,6 +30,12 @@ type JobView struct {
 	CreatedAt time.Time     `json:"created_at"`
 	DueAt     time.Time     `json:"due_at,omitzero"`
 	ExpiresAt time.Time     `json:"expires_at,omitzero"`
+	// ResolveAt is from when on Flowroute's records may decide, while the outcome
+	// is open.
+	ResolveAt time.Time `json:"resolve_at,omitzero"`
+	// Next says what happens to a job whose outcome is not certain, and what a
+	// person may do.
+	Next string `json:"next,omitempty"`
 	// Report is what a sync found.
 	Report  json.RawMessage `json:"report,omitempty"`
 	History []ChangeView    `json:"history"`
@@ -50,6 +56,10 @@ func ViewJob(job jobs.Job) JobView {
 		CreatedAt: job.Created.UTC(), DueAt: job.Due.UTC(), ExpiresAt: job.Expires.UTC(),
 		History: make([]ChangeView, len(job.History)),
 	}
+	if isOpen(job) {
+		v.ResolveAt = job.ResolveAt.UTC()
+	}
+	v.Next = outlook(job)
 	switch job.Type {
 	case jobs.TypeSendMessage:
 		v.From, v.To = job.From.String(), job.To.String()
