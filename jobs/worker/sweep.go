@@ -4,102 +4,171 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
+	"sync"
 	"time"
 
 	"github.com/hibiken/asynq"
+	"github.com/redis/go-redis/v9"
 
+	"github.com/flowroute-worker/flowroute-worker/jobs"
 	"github.com/flowroute-worker/flowroute-worker/jobs/internal/lease"
 	"github.com/flowroute-worker/flowroute-worker/jobs/ledger"
 )
 
 const (
 	sweepSlice = 500
+	// sweepMost is how many jobs one sweep looks at unless tasks are missing: a small
+	// ledger is gone through as a whole each time.
+	sweepMost = 20_000
 	// A job this young may be between its record and its first task.
 	sweepYoung = 10 * time.Second
+	// sweepAgain is how long the whole of a large ledger is not looked through again
+	// for tasks that are missing by number but were not found.
+	sweepAgain = 10 * time.Minute
+	// sweepLease is how long a sweeper that died keeps others from sweeping.
+	sweepLease = 10 * time.Second
 )
 
-// sweep finds jobs that no task will ever look at again, since it was deleted,
-// trimmed from asynq's archive, or never written because its producer died, and
-// gives them a new one. One process of all does it at a time; two do no harm.
+// The sweeper's keys:
+//
+//	{flowroute}:sweeper  string, TTL 10 s: the token of the process that sweeps
+//	{flowroute}:swept    string, TTL of one sweep: nobody else need sweep until then
+//	{flowroute}:cursor   string, no TTL: where the next sweep of a large ledger goes on
+const (
+	sweeperKey = ledger.DefaultPrefix + "sweeper"
+	sweptKey   = ledger.DefaultPrefix + "swept"
+	cursorKey  = ledger.DefaultPrefix + "cursor"
+)
+
+// sweeper finds jobs that no task will ever look at again, since it was deleted,
+// trimmed from asynq's archive, lost with an older copy of Redis, or never written
+// because its producer died, and gives them a new one. One process of all does it at
+// a time; two do no harm.
 //
 // A task counts as gone by evidence, not by the job's age: a million queued jobs
-// rightly rest for days. Each time a slice of the open jobs is compared with
-// asynq's tasks; all of them, when there are more open jobs than tasks.
+// rightly rest for days.
+type sweeper struct {
+	*Worker
+	inspector *asynq.Inspector
+	fruitless time.Time // when a look through everything found nothing
+	missing   int64     // jobs without a task at that time, by number
+}
+
+// sweep runs until ctx ends. It also watches the leases of tasks in hand.
 func (w *Worker) sweep(ctx context.Context) {
-	inspector := asynq.NewInspectorFromRedisClient(w.o.Redis)
+	s := &sweeper{Worker: w, inspector: asynq.NewInspectorFromRedisClient(w.o.Redis)}
+	var watching sync.WaitGroup
+	defer watching.Wait()
+	watching.Go(func() { newWatch(w, s.inspector).run(ctx) })
 	tick := time.NewTicker(w.o.Sweep)
 	defer tick.Stop()
-	cursor := "0"
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-tick.C:
 		}
-		err := lease.Hold(ctx, w.o.Redis, ledger.DefaultPrefix+"sweeper", lease.Options{}, func(ctx context.Context) error {
-			missing, err := w.moreJobsThanTasks(ctx, inspector)
-			for round := true; round && err == nil; round = missing && cursor != "0" {
-				cursor, err = w.sweepOnce(ctx, inspector, cursor)
-			}
-			return err
-		})
+		err := lease.Hold(ctx, w.o.Redis, sweeperKey, lease.Options{TTL: sweepLease}, s.once)
 		if err != nil && ctx.Err() == nil && !errors.Is(err, lease.ErrHeld) {
 			w.log.WarnContext(ctx, "sweep not done", "err", err)
 		}
 	}
 }
 
-// moreJobsThanTasks is the cheap sign that tasks are missing.
-func (w *Worker) moreJobsThanTasks(ctx context.Context, inspector *asynq.Inspector) (bool, error) {
-	counts, err := w.ledger.Counts(ctx)
+// once sweeps unless another process has just done it.
+func (s *sweeper) once(ctx context.Context) error {
+	err := s.o.Redis.SetArgs(ctx, sweptKey, "1", redis.SetArgs{Mode: "NX", TTL: max(s.o.Sweep*9/10, time.Millisecond)}).Err()
+	switch {
+	case errors.Is(err, redis.Nil):
+		return nil
+	case err != nil:
+		return fmt.Errorf("begin sweep: %w", err)
+	}
+	if err := s.expired(ctx); err != nil {
+		return err
+	}
+	jobs, tasks, err := s.totals(ctx)
 	if err != nil {
-		return false, err
+		return err
 	}
-	jobs, tasks := int64(0), int64(0)
-	for _, states := range counts {
-		jobs += states[ledger.Queued] + states[ledger.Sending]
-	}
-	known, err := inspector.Queues() // one that never had a task is not known to asynq
-	if err != nil {
-		return false, fmt.Errorf("queues: %w", err)
-	}
-	for _, queue := range known {
-		if !slices.Contains(ledger.Queues(), queue) {
-			continue
+	missing := jobs - tasks
+	whole := missing > 0 && (missing > s.missing || time.Since(s.fruitless) > sweepAgain)
+	var there *lists
+	if missing > 0 {
+		if there, err = s.lists(ctx); err != nil {
+			return err
 		}
-		info, err := inspector.GetQueueInfo(queue)
-		if err != nil {
-			return false, fmt.Errorf("queue %s: %w", queue, err)
-		}
-		tasks += int64(info.Pending + info.Active + info.Scheduled + info.Retry)
 	}
-	return jobs > tasks, nil
+	woken, all, err := s.round(ctx, whole, there)
+	switch {
+	case woken > 0 || missing <= 0:
+		s.missing, s.fruitless = 0, time.Time{}
+	case all:
+		s.missing, s.fruitless = missing, time.Now()
+	}
+	return err
 }
 
-func (w *Worker) sweepOnce(ctx context.Context, inspector *asynq.Inspector, cursor string) (string, error) {
-	open, next, err := w.ledger.OpenJobs(ctx, cursor, sweepSlice)
+// round looks at the jobs from where the last sweep ended: at all of them, or at a
+// bounded number.
+func (s *sweeper) round(ctx context.Context, whole bool, there *lists) (woken int, all bool, err error) {
+	cursor, err := s.o.Redis.Get(ctx, cursorKey).Result()
+	if errors.Is(err, redis.Nil) || whole {
+		cursor, err = "0", nil
+	}
 	if err != nil {
-		return cursor, err
+		return 0, false, fmt.Errorf("sweep: %w", err)
 	}
-	for _, job := range open {
-		if !needsTask(job) || time.Since(job.Updated()) < sweepYoung {
-			continue
-		}
-		there, err := hasTask(inspector, job)
+	from, looked := cursor, 0
+	for {
+		open, next, err := s.ledger.OpenJobs(ctx, cursor, sweepSlice)
 		if err != nil {
-			return cursor, err
+			return woken, false, err
 		}
-		if there {
-			continue
+		n, err := s.slice(ctx, open, there)
+		woken += n
+		if err != nil {
+			return woken, false, err
 		}
-		if err := w.nudgeAgain(ctx, job); err != nil && !errors.Is(err, ledger.ErrNotFound) {
-			return cursor, err
+		looked += len(open)
+		if cursor = next; cursor == "0" || (!whole && looked >= sweepMost) {
+			break
 		}
-		w.metrics.swept(job.Queue)
-		w.log.WarnContext(ctx, "job without a task found, and woken", "task_id", job.ID.String(), "task_type", job.Type, "state", job.State)
 	}
-	return next, nil
+	if err := s.o.Redis.Set(ctx, cursorKey, cursor, 0).Err(); err != nil {
+		return woken, false, fmt.Errorf("sweep: %w", err)
+	}
+	return woken, from == "0" && cursor == "0", nil
+}
+
+// slice gives a new task to each of the jobs that needs one and has none.
+func (s *sweeper) slice(ctx context.Context, open []ledger.Job, there *lists) (woken int, err error) {
+	now, err := s.ledger.Clock(ctx)
+	if err != nil {
+		return 0, fmt.Errorf("sweep: %w", err)
+	}
+	candidates := open[:0]
+	for _, job := range open {
+		if needsTask(job) && now.Sub(job.Updated()) >= sweepYoung {
+			candidates = append(candidates, job)
+		}
+	}
+	without, err := s.withoutTask(ctx, candidates, there)
+	if err != nil {
+		return 0, err
+	}
+	for _, job := range without {
+		if err := s.nudgeAgain(ctx, job); err != nil {
+			if errors.Is(err, ledger.ErrNotFound) {
+				continue // it has ended meanwhile
+			}
+			return woken, err
+		}
+		woken++
+		s.metrics.swept(job.Queue)
+		s.log.WarnContext(ctx, "job without a task found, and woken", "task_id", job.ID.String(), "task_type", job.Type, "state", job.State)
+	}
+	return woken, nil
 }
 
 // needsTask: something is to be done for the job without a person or its records.
@@ -113,19 +182,38 @@ func needsTask(job ledger.Job) bool {
 	return false
 }
 
-// hasTask asks asynq for the job's latest task. An archived one is as good as
-// none: nothing will run it.
-func hasTask(inspector *asynq.Inspector, job ledger.Job) (bool, error) {
-	id := fmt.Sprintf("%s.%d", job.ID, job.Generation)
-	if job.Nudges > 0 {
-		id = fmt.Sprintf("%s.%d", id, job.Nudges)
+// archivedLately is how far back expired looks: asynq archives such tasks when a
+// worker starts, and once a minute.
+const archivedLately = 10 * time.Minute
+
+// expired runs other apps' plain tasks that asynq has archived because the worker
+// that held them died, before anybody had written them down: a task that allows no
+// retry ends so, unless another worker takes it over before. What a person has
+// archived stays archived.
+func (s *sweeper) expired(ctx context.Context) error {
+	for _, queue := range queues() {
+		since := fmt.Sprint(time.Now().Add(-archivedLately).Unix())
+		archived, err := s.o.Redis.ZRangeByScoreWithScores(ctx, keysOf(queue).archived,
+			&redis.ZRangeBy{Min: since, Max: "+inf", Count: sweepSlice}).Result()
+		if err != nil {
+			return fmt.Errorf("archived tasks: %w", err)
+		}
+		for _, z := range archived {
+			id, _ := z.Member.(string)
+			info, err := s.inspector.GetTaskInfo(queue, id)
+			if err != nil || info.State != asynq.TaskStateArchived ||
+				info.LastErr != asynq.ErrLeaseExpired.Error() || float64(info.LastFailedAt.Unix()) != z.Score {
+				continue
+			}
+			if task, err := jobs.ParseTask(ledger.Type(info.Type), id, queue, info.Payload); err != nil || task.Nudge {
+				continue
+			}
+			if err := s.inspector.RunTask(queue, id); err != nil {
+				s.log.WarnContext(ctx, "task of a dead worker not run", "queue", queue, "task_id", id, "err", err)
+				continue
+			}
+			s.log.WarnContext(ctx, "task of a dead worker taken out of the archive", "queue", queue, "task_id", id, "task_type", info.Type)
+		}
 	}
-	info, err := inspector.GetTaskInfo(job.Queue, id)
-	switch {
-	case errors.Is(err, asynq.ErrTaskNotFound), errors.Is(err, asynq.ErrQueueNotFound):
-		return false, nil
-	case err != nil:
-		return false, fmt.Errorf("task %s: %w", id, err)
-	}
-	return info.State != asynq.TaskStateArchived && info.State != asynq.TaskStateCompleted && !info.IsOrphaned, nil
+	return nil
 }
