@@ -8,3 +8,6 @@ func Uncancelled() redis.Hook { return uncancelled{} }
 
 // Options are the options of both kinds of client.
 func (t Target) Options() *redis.UniversalOptions { return t.options() }
+
+// FollowsSentinels tells clients for Sentinel from others.
+func FollowsSentinels(rdb redis.UniversalClient) bool { return followsSentinels(rdb) }

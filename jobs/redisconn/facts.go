@@ -39,6 +39,12 @@ type Facts struct {
 	// RDB says whether snapshots are configured; false when unknown.
 	RDB bool
 
+	// Failover says that the client follows a primary that can change (Sentinel or
+	// Cluster). Replicas is how many are connected now, MinReplicas without how many
+	// Redis takes no writes; 0 when unknown.
+	Failover              bool
+	Replicas, MinReplicas int64
+
 	// MaxmemoryPolicy is what Redis does at Maxmemory bytes (0: no limit):
 	// "noeviction" is the only one that keeps the ledger whole.
 	MaxmemoryPolicy       string
@@ -76,7 +82,15 @@ func Inspect(ctx context.Context, rdb redis.UniversalClient) (Facts, error) {
 		}
 	}
 	f.LoneNode = f.Mode == "cluster" && !isCluster
+	f.Failover = isCluster || followsSentinels(rdb)
 	return f, nil
+}
+
+// followsSentinels knows the clients that go-redis makes for Sentinel by the name they
+// have in place of an address.
+func followsSentinels(rdb redis.UniversalClient) bool {
+	client, ok := rdb.(*redis.Client)
+	return ok && client.Options().Addr == "FailoverClient"
 }
 
 func (f *Facts) readTime(ctx context.Context, node redis.Cmdable) error {
@@ -116,6 +130,7 @@ func (f *Facts) readInfo(ctx context.Context, node redis.Cmdable) error {
 	f.MaxmemoryPolicy = info["maxmemory_policy"]
 	f.Maxmemory = number(info["maxmemory"])
 	f.UsedMemory = number(info["used_memory"])
+	f.Replicas = number(info["connected_slaves"])
 	// The in-process imitation answers INFO, but with next to nothing.
 	f.InfoDenied = f.Version == ""
 	return nil
@@ -165,7 +180,7 @@ func pairs(answer any) map[any]any {
 
 func (f *Facts) readConfig(ctx context.Context, node redis.Cmdable) error {
 	config := map[string]string{}
-	for _, name := range []string{"appendfsync", "save", "maxmemory-policy"} {
+	for _, name := range []string{"appendfsync", "save", "maxmemory-policy", "min-replicas-to-write"} {
 		part, err := node.ConfigGet(ctx, name).Result()
 		if denied(err) {
 			f.ConfigDenied = true
@@ -178,6 +193,7 @@ func (f *Facts) readConfig(ctx context.Context, node redis.Cmdable) error {
 	}
 	f.AppendFsync = config["appendfsync"]
 	f.RDB = config["save"] != ""
+	f.MinReplicas = number(config["min-replicas-to-write"])
 	if policy := config["maxmemory-policy"]; policy != "" {
 		f.MaxmemoryPolicy = policy
 	}
