@@ -27,6 +27,7 @@ for id, member in pairs(known) do
   if not job or job.newer or job.cold then return {'changed'} end
   local f = job.f
   if f.s ~= member.state or tonumber(f.n) ~= member.attempt or f.fp ~= fp then return {'changed'} end
+  if ACCEPTED[f.s] and f.m then return {'changed'} end -- its id was pending, and is not any more
   if f.s == 'u' and tonumber(f.ra) > began then wait = math.max(wait, tonumber(f.ra) - now, 1) end
   member.job = job
 end
