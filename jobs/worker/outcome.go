@@ -136,8 +136,12 @@ const longest = 240
 func mask(text string) string {
 	text = quoted.ReplaceAllString(text, `"…"`)
 	text = phone.ReplaceAllStringFunc(text, func(n string) string { return "…" + n[len(n)-4:] })
-	if len(text) > longest {
-		text = strings.ToValidUTF8(text[:longest], "") + "…"
+	return clipped(text, longest)
+}
+
+func clipped(text string, most int) string {
+	if len(text) > most {
+		text = strings.ToValidUTF8(text[:most], "") + "…"
 	}
 	return text
 }

@@ -53,8 +53,6 @@ type purchasePlan struct {
 
 func (p *purchasePlan) reached() *progress { return &p.progress }
 
-func (p *purchasePlan) superseded(context.Context) (bool, error) { return false, nil }
-
 func (p *purchasePlan) next(ctx context.Context) (*step, *end, error) {
 	if p.Number == "" {
 		return p.buy(ctx)
@@ -71,7 +69,7 @@ func (p *purchasePlan) next(ctx context.Context) (*step, *end, error) {
 	if p.spec.Alias != "" && !p.progress.Alias {
 		return p.alias(bought), nil, nil
 	}
-	routes := routePlan{worker: p.worker, api: p.api, number: bought, progress: &p.progress, lenient: true}
+	routes := routePlan{worker: p.worker, api: p.api, number: bought, progress: &p.progress, job: p.job, lenient: true}
 	next, over, err := routes.next(ctx, p.spec.PrimaryRoute, p.spec.FailoverRoute)
 	if next != nil || over != nil || err != nil {
 		return next, over, err
@@ -96,7 +94,7 @@ func (p *purchasePlan) buy(ctx context.Context) (*step, *end, error) {
 		switch {
 		case err != nil:
 			return nil, nil, err
-		case owned && p.job.Uncertain:
+		case owned && p.mayHaveBought(number):
 			return p.next(ctx)
 		case owned && p.turnDown(number):
 			p.Number = ""
@@ -115,10 +113,32 @@ func (p *purchasePlan) buy(ctx context.Context) (*step, *end, error) {
 			}
 			return err
 		},
-		reread:  func(ctx context.Context) (bool, error) { return p.owned(ctx, number) },
-		refused: func(ctx context.Context, v verdict) (*end, error) { return p.refused(ctx, number, v) },
-		taken:   func() bool { return p.turnDown(number) },
+		accepted: func(status int) { p.Number, p.Partial = number.Digits(), status == http.StatusMultiStatus },
+		reread:   func(ctx context.Context) (bool, error) { return p.owned(ctx, number) },
+		refused:  func(ctx context.Context, v verdict) (*end, error) { return p.refused(ctx, number, v) },
+		gone: func(v verdict) *end {
+			why := "refused after a post whose outcome is unknown, and not on the account: " + v.Detail
+			if v.Reason == ledger.ReasonUsedUpUnknown {
+				why = v.Detail + ", and not on the account"
+			}
+			return &end{State: ledger.Review, Reason: reviewFor(v), Detail: evidence(*p.job, why)}
+		},
+		taken: func() bool { return p.turnDown(number) },
 	}, nil, nil
+}
+
+func reviewFor(v verdict) ledger.Reason {
+	if v.Reason == ledger.ReasonUsedUpUnknown {
+		return v.Reason
+	}
+	return ledger.ReasonUnresolved
+}
+
+// mayHaveBought: an attempt of this job for the number may have been accepted, so
+// that a number on the account is no stranger. A person may have ruled otherwise; the
+// account knows better.
+func (p *purchasePlan) mayHaveBought(number flowroute.E164) bool {
+	return p.job.Uncertain || p.job.Attempts > 0 && p.job.Number == number
 }
 
 // owned asks the account for the number, and notes it as bought if it is there.
@@ -135,13 +155,15 @@ func (p *purchasePlan) owned(ctx context.Context, number flowroute.E164) (bool, 
 
 func (p *purchasePlan) refused(ctx context.Context, number flowroute.E164, v verdict) (*end, error) {
 	if p.job.Uncertain {
-		// An earlier post may have bought it: the account says.
+		// An earlier post may have bought it: the account says, or will.
 		owned, err := p.owned(ctx, number)
-		if err != nil || owned {
-			return nil, err
+		if err == nil && !owned {
+			err = errStillOpen
 		}
-		return &end{State: ledger.Review, Reason: ledger.ReasonUnresolved,
-			Detail: "refused after a post whose outcome is unknown, and not on the account: " + v.Detail}, nil
+		return nil, err
+	}
+	if aboutTheNumber(v) {
+		p.worker.searches.taken(number)
 	}
 	if !aboutTheNumber(v) || !p.turnDown(number) {
 		return &end{State: ledger.Failed, Reason: v.Reason, Detail: v.Detail, Release: true}, nil
@@ -177,15 +199,27 @@ func (p *purchasePlan) candidate(ctx context.Context) (flowroute.E164, *end, err
 	default:
 		query.StartsWith = wanted.Digits()
 	}
-	const most = 200
-	seen, tooExpensive := 0, 0
-	for available, err := range p.api.AvailableNumbers(ctx, query) {
-		if err != nil {
-			return flowroute.E164{}, nil, err
+	numbers, at, err := p.worker.searches.list(ctx, p.api, query, time.Time{})
+	if err != nil {
+		return flowroute.E164{}, nil, err
+	}
+	found, over, err := p.choose(ctx, numbers, wanted)
+	if over != nil && err == nil {
+		// What is for sale may have changed since.
+		if numbers, at2, listErr := p.worker.searches.list(ctx, p.api, query, at); listErr != nil {
+			return flowroute.E164{}, nil, listErr
+		} else if !at2.Equal(at) {
+			return p.choose(ctx, numbers, wanted)
 		}
-		if seen++; seen > most {
-			break
-		}
+	}
+	return found, over, err
+}
+
+// choose is the first number within the price that nobody has claimed.
+func (p *purchasePlan) choose(ctx context.Context, numbers []flowroute.AvailableNumber, wanted flowroute.E164) (flowroute.E164, *end, error) {
+	tooExpensive := 0
+	var spare flowroute.E164 // another job of this process is about to claim it
+	for _, available := range numbers {
 		if (!wanted.IsZero() && available.Number != wanted) || slices.Contains(p.turnedDown, available.Number) {
 			continue
 		}
@@ -197,10 +231,17 @@ func (p *purchasePlan) candidate(ctx context.Context) (flowroute.E164, *end, err
 		if err != nil {
 			return flowroute.E164{}, nil, err
 		}
-		if claimed && other != p.job.ID && wanted.IsZero() {
+		if wanted.IsZero() && claimed && other != p.job.ID {
+			continue
+		}
+		if wanted.IsZero() && !p.worker.searches.pick(available.Number, p.job.ID) {
+			spare = available.Number
 			continue
 		}
 		return available.Number, nil, nil
+	}
+	if !spare.IsZero() {
+		return spare, nil, nil
 	}
 	if tooExpensive > 0 {
 		return flowroute.E164{}, &end{State: ledger.Failed, Reason: ledger.ReasonTooExpensive,
@@ -212,6 +253,11 @@ func (p *purchasePlan) candidate(ctx context.Context) (flowroute.E164, *end, err
 func above(most *flowroute.Money, cost flowroute.Money) bool { return most != nil && cost > *most }
 
 func (p *purchasePlan) alias(number flowroute.E164) *step {
+	without := func(v verdict) *end {
+		p.progress.Alias = true
+		p.Warnings = append(p.Warnings, "alias not set: "+v.Detail)
+		return nil
+	}
 	return &step{
 		op: opPatch, repeatable: true,
 		request: func(ctx context.Context, write flowroute.Write) error {
@@ -226,11 +272,8 @@ func (p *purchasePlan) alias(number flowroute.E164) *step {
 			p.progress.Alias = err == nil && details.Alias == p.spec.Alias
 			return p.progress.Alias, err
 		},
-		refused: func(_ context.Context, v verdict) (*end, error) {
-			p.progress.Alias = true
-			p.Warnings = append(p.Warnings, "alias not set: "+v.Detail)
-			return nil, nil
-		},
+		refused: func(_ context.Context, v verdict) (*end, error) { return without(v), nil },
+		gone:    without,
 	}
 }
 

@@ -79,7 +79,7 @@ func TestPurchaseOutcomes(t *testing.T) {
 		"answer is garbage":           {fault: "purchase-garbage", times: 1, purchase: jobs.Purchase{Number: forSale}, state: ledger.Done, bought: 1},
 		"500 before":                  {fault: "500-before", times: 1, purchase: jobs.Purchase{Search: search}, state: ledger.Done, bought: 1},
 		"reset before, several times": {fault: "reset-before", times: 2, purchase: jobs.Purchase{Number: forSale}, state: ledger.Done, bought: 1},
-		"never an answer":             {fault: "500-before", times: 50, purchase: jobs.Purchase{Number: forSale}, state: ledger.Failed, reason: ledger.ReasonAttemptsUsedUp},
+		"never an answer":             {fault: "500-before", times: 50, purchase: jobs.Purchase{Number: forSale}, state: ledger.Review, reason: ledger.ReasonUsedUpUnknown},
 		"too expensive":               {purchase: jobs.Purchase{Number: forSale, MaxSetupCost: "0.99"}, state: ledger.Failed, reason: ledger.ReasonTooExpensive},
 		"a month too expensive":       {purchase: jobs.Purchase{Search: search, MaxMonthlyCost: "1"}, state: ledger.Failed, reason: ledger.ReasonTooExpensive},
 		"nothing fits":                {purchase: jobs.Purchase{Search: &jobs.NumberSearch{StartsWith: "1999"}}, state: ledger.Failed, reason: ledger.ReasonNoCandidate},

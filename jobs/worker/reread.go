@@ -11,8 +11,17 @@ import (
 	"github.com/flowroute-worker/flowroute-worker/jobs/ledger"
 )
 
-// reread decides a step whose outcome is unknown from the account's own state.
+// mostBuys is how often a number is asked for whose purchase has no certain answer.
+// The ledger allows one more, which is left for a person to rule.
+const mostBuys = 4
+
+// reread decides a step whose outcome is unknown from the account's own state: once
+// its request must be over and the account had time to show it, by Redis' clock and
+// by this process's own.
 func (w *Worker) reread(ctx context.Context, known *ledger.Job, p plan) error {
+	if left := w.o.Settle - w.sights.age(*known); left > 0 {
+		return deferral{left}
+	}
 	token := uuid.NewString()
 	ok, wait, err := w.ledger.Adopt(ctx, known.ID, known.Attempts, token)
 	switch {
@@ -46,12 +55,13 @@ func (w *Worker) reread(ctx context.Context, known *ledger.Job, p plan) error {
 		w.health.closed(ctx)
 	}
 	if err != nil {
-		if rest := w.readFailed(ctx, job, p, err, probe); time.Since(job.FirstTried) < w.o.GiveUp {
+		if rest := w.readFailed(ctx, job, p, err, probe); time.Since(openSince(job)) < w.o.GiveUp {
 			return rest
 		}
-		e := end{State: ledger.Review, Reason: ledger.ReasonUnresolved, Detail: "the account could not be read: " + describe(err)}
+		e := end{State: ledger.Review, Reason: ledger.ReasonUnresolved, Detail: evidence(job, "the account could not be read: "+describe(err))}
 		return errors.Join(w.finish(ctx, job, p, token, e), errStop)
 	}
+	w.at(PointAnswered, job.ID)
 	if done {
 		_, err = w.settle(ctx, ledger.Settlement{ID: job.ID, Token: token, To: ledger.Queued, Reason: ledger.ReasonReadBack, Uncounted: true, Progress: p.reached().encode()})
 		return err
@@ -60,25 +70,35 @@ func (w *Worker) reread(ctx context.Context, known *ledger.Job, p plan) error {
 }
 
 // notThere is for a step that the account does not show: it is repeated, unless a
-// newer job makes that wrong or it was tried for too long. Posts that cost money
-// are bounded by their number instead.
+// newer job sets the same, it was refused when it was repeated, or it was tried for
+// too long. Posts that cost money are bounded by their number instead.
 func (w *Worker) notThere(ctx context.Context, job ledger.Job, p plan, s *step, token string) error {
-	newer, err := p.superseded(ctx)
-	switch {
-	case err != nil:
-		return err
-	case newer:
-		e := end{State: ledger.Cancelled, Reason: ledger.ReasonSuperseded, Detail: "a newer route update for this number exists; this one is not repeated"}
-		return errors.Join(w.finish(ctx, job, p, token, e), errStop)
-	case s.repeatable && time.Since(job.FirstTried) > w.o.GiveUp:
-		v := verdict{State: ledger.Failed, Reason: ledger.ReasonUnresolved, Detail: "tried again and again without a certain answer, and the account does not show it"}
-		_, again, err := w.stepRefused(ctx, job, p, s, &attempt{token: token, ready: time.Now()}, v)
-		if err == nil && !again {
-			err = errStop
-		}
+	newer, err := w.superseded(ctx, job, s)
+	if err != nil {
 		return err
 	}
-	_, err = w.settle(ctx, ledger.Settlement{ID: job.ID, Token: token, To: ledger.Queued, Reason: ledger.ReasonUnresolved, Uncounted: s.repeatable})
+	before := *p.reached()
+	var v verdict
+	switch {
+	case newer:
+		s.drop()
+		_, err = w.settle(ctx, ledger.Settlement{ID: job.ID, Token: token, To: ledger.Queued, Reason: ledger.ReasonSuperseded, Uncounted: true, Progress: p.reached().encode()})
+		return err
+	case openFor(job) == ledger.ReasonRefused:
+		v = verdict{State: ledger.Failed, Reason: ledger.ReasonRefused, Detail: job.Detail}
+	case s.repeatable && time.Since(stepSince(job)) > w.o.GiveUp:
+		v = verdict{State: ledger.Failed, Reason: ledger.ReasonUnresolved, Detail: "tried again and again without a certain answer, and the account does not show it"}
+	case !s.repeatable && job.Attempts >= mostBuys:
+		v = verdict{State: ledger.Failed, Reason: ledger.ReasonUsedUpUnknown, Detail: "no certain answer to any of the posts"}
+	default:
+		_, err = w.settle(ctx, ledger.Settlement{ID: job.ID, Token: token, To: ledger.Queued, Reason: ledger.ReasonUnresolved, Uncounted: s.repeatable})
+		return err
+	}
+	over := s.gone(v)
+	err = w.concluded(ctx, job, p, s, token, v, over, before)
+	if err == nil && over != nil {
+		err = errStop
+	}
 	return err
 }
 
@@ -94,7 +114,7 @@ func (w *Worker) readFailed(ctx context.Context, job ledger.Job, p plan, err err
 		return rest
 	}
 	v := w.readError(ctx, err, probe)
-	if job.State == ledger.Queued && p.reached().Number == "" && time.Since(job.Created) > oldest {
+	if job.State == ledger.Queued && p.reached().nothing() && !job.Uncertain && time.Since(job.Created) > oldest {
 		return w.finish(ctx, job, p, "", end{State: ledger.Failed, Reason: ledger.ReasonTooLate, Detail: v.Detail})
 	}
 	w.log.WarnContext(ctx, "read failed", "task_id", job.ID.String(), "task_type", job.Type, "reason", v.Detail)

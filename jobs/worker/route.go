@@ -18,7 +18,7 @@ func (w *Worker) route(ctx context.Context, job ledger.Job) error {
 		return err
 	}
 	reached := readProgress(job)
-	p := &updatePlan{job: &job, spec: spec, routes: routePlan{worker: w, api: w.reads(job), number: spec.Number, progress: &reached}}
+	p := &updatePlan{job: &job, spec: spec, routes: routePlan{worker: w, api: w.reads(job), number: spec.Number, progress: &reached, job: &job}}
 	return stopped(w.run(ctx, &job, p))
 }
 
@@ -38,22 +38,16 @@ func (p *updatePlan) next(ctx context.Context) (*step, *end, error) {
 	if numbers := p.routes.worker.o.Numbers; numbers != nil {
 		_ = numbers.Touch(ctx, p.spec.Number) // the sync reads it anyway
 	}
+	if p.allDropped() {
+		return nil, &end{State: ledger.Cancelled, Reason: ledger.ReasonSuperseded, Detail: "a newer route update for this number exists; this one is not repeated"}, nil
+	}
 	return nil, &end{State: ledger.Done}, nil
 }
 
-// superseded reports whether a newer update waits for a slot that this one still
-// has to set.
-func (p *updatePlan) superseded(ctx context.Context) (bool, error) {
-	for _, slot := range p.job.Order {
-		newest, ok, err := p.routes.worker.ledger.Newest(ctx, slot)
-		if err != nil {
-			return false, err
-		}
-		if ok && newest != p.job.ID {
-			return true, nil
-		}
-	}
-	return false, nil
+// allDropped: newer jobs set all that this one was to set.
+func (p *updatePlan) allDropped() bool {
+	at := p.reached()
+	return (p.spec.Primary == nil || at.Primary.Dropped) && (p.spec.Failover == nil || at.Failover.Dropped)
 }
 
 // routePlan gives a number its routes: find or create the route, then assign it.
@@ -62,6 +56,7 @@ type routePlan struct {
 	api      *flowroute.Client
 	number   flowroute.E164
 	progress *progress
+	job      *ledger.Job
 	lenient  bool // a refusal is a warning, not the end: the number is bought
 }
 
@@ -88,9 +83,19 @@ func (r routePlan) slot(ctx context.Context, name string, at *slot, spec jobs.Ro
 		at.RouteID = id
 	}
 	if at.RouteID == "" {
-		return r.create(name, at, spec), nil, nil
+		return r.ordered(r.create(name, at, spec), name, at), nil, nil
 	}
-	return r.assign(name, at), nil, nil
+	return r.ordered(r.assign(name, at), name, at), nil, nil
+}
+
+// ordered makes a step give way to a newer job for the same number and slot.
+func (r routePlan) ordered(s *step, name string, at *slot) *step {
+	s.slot = r.number.Digits() + ":" + name
+	s.drop = func() {
+		at.Over, at.Dropped = true, true
+		r.progress.Warnings = append(r.progress.Warnings, name+" route left to a newer update")
+	}
+	return s
 }
 
 // find is the id of a route with this definition; empty when there is none.
@@ -125,11 +130,16 @@ func (r routePlan) create(name string, at *slot, spec jobs.RouteSpec) *step {
 		reread: look,
 		refused: func(ctx context.Context, v verdict) (*end, error) {
 			// 403 says too that it exists already.
-			if found, err := look(ctx); err != nil || found {
+			found, err := look(ctx)
+			if err != nil || found {
 				return nil, err
+			}
+			if r.job.Uncertain {
+				return nil, errStillOpen // made by an earlier try, and not yet listed?
 			}
 			return r.refused(name, at, "route not created: "+v.Detail, v), nil
 		},
+		gone: func(v verdict) *end { return r.refused(name, at, "route not created: "+v.Detail, v) },
 	}
 }
 
@@ -163,6 +173,7 @@ func (r routePlan) assign(name string, at *slot) *step {
 		refused: func(_ context.Context, v verdict) (*end, error) {
 			return r.refused(name, at, "route not assigned: "+v.Detail, v), nil
 		},
+		gone: func(v verdict) *end { return r.refused(name, at, "route not assigned: "+v.Detail, v) },
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"log/slog"
+	"net/http"
 	"strings"
 	"time"
 
@@ -15,8 +16,8 @@ import (
 
 // Purchases and route updates are rows of steps. Each step is one request with a
 // permit and an intent of its own; what was reached is kept in the ledger before
-// the next one. An unknown step is read back from the account once its request
-// must be over, and is repeated only then.
+// the next one. An unknown step is read back from the account once its request must
+// be over and the account had time to show it (reread.go), and is repeated only then.
 
 // progress is what a job of several steps has reached, as the ledger keeps it.
 type progress struct {
@@ -32,7 +33,13 @@ type progress struct {
 // slot is how far one of a number's two routes has come.
 type slot struct {
 	RouteID string `json:"route_id,omitempty"`
-	Over    bool   `json:"over,omitempty"` // set, or given up with a warning
+	Over    bool   `json:"over,omitempty"`    // set, or given up with a warning
+	Dropped bool   `json:"dropped,omitempty"` // given up, since a newer job sets it
+}
+
+// nothing: no step was done.
+func (p progress) nothing() bool {
+	return p.Number == "" && p.Primary == slot{} && p.Failover == slot{}
 }
 
 func (p progress) encode() []byte {
@@ -62,15 +69,27 @@ type step struct {
 	// reread asks the account whether an earlier try of unknown outcome was
 	// accepted, and if so notes it in the progress.
 	reread func(ctx context.Context) (bool, error)
+	// accepted notes an answer 2xx in the progress before its body is read; may be nil.
+	accepted func(status int)
 	// refused says what a certain refusal means: an end, or nil to go on with what
-	// it noted in the progress. err is only that of further reads.
+	// it noted in the progress. err is that of further reads, or errStillOpen.
 	refused func(ctx context.Context, v verdict) (*end, error)
+	// gone says the same when the step is not tried again, and the account does not
+	// show what earlier tries of unknown outcome would have done.
+	gone func(v verdict) *end
 	// taken notes that the claimed number is another job's, and reports whether
 	// there is another way; nil: there is none.
 	taken func() bool
 	// repeatable: doing it again is the same as doing it once.
 	repeatable bool
+	// slot is what a newer job may set instead, and drop notes that it does.
+	slot string
+	drop func()
 }
+
+// errStillOpen: the refusal of a step that may have been done before says nothing
+// yet. The account does, once it had time to show it.
+var errStillOpen = errors.New("refused after a try of unknown outcome")
 
 // end is how a job of several steps ends.
 type end struct {
@@ -85,11 +104,9 @@ type plan interface {
 	// next is the next step, or the end. It may read from the API.
 	next(ctx context.Context) (*step, *end, error)
 	reached() *progress
-	// superseded reports whether a newer job makes a repeat of this one wrong.
-	superseded(ctx context.Context) (bool, error)
 }
 
-// oldest is how long a job without progress may wait for its first step.
+// oldest is how long a job without progress may try to do its first step.
 const oldest = 24 * time.Hour
 
 // run takes the job through its steps until it ends or has to rest. The plan sees
@@ -111,12 +128,20 @@ func (w *Worker) run(ctx context.Context, job *ledger.Job, p plan) error {
 		if err := w.refresh(ctx, job, p); err != nil {
 			return err
 		}
+		if e := tooOld(*job, p); e != nil {
+			return w.finish(ctx, *job, p, "", *e)
+		}
 		next, over, err := w.plan(ctx, *job, p)
 		if err != nil {
 			return err
 		}
 		if over != nil {
 			return w.finish(ctx, *job, p, "", *over)
+		}
+		if dropped, err := w.dropped(ctx, *job, p, next); err != nil {
+			return err
+		} else if dropped {
+			continue
 		}
 		if wait, again, err := w.step(ctx, *job, p, next); err != nil || !again {
 			return err
@@ -154,6 +179,30 @@ func (w *Worker) plan(ctx context.Context, job ledger.Job, p plan) (*step, *end,
 	return next, over, nil
 }
 
+// dropped gives up a step that may have been done already, if a newer job sets the
+// same: a repeat would undo what that one does.
+func (w *Worker) dropped(ctx context.Context, job ledger.Job, p plan, s *step) (bool, error) {
+	if !job.Uncertain {
+		return false, nil
+	}
+	newer, err := w.superseded(ctx, job, s)
+	if err != nil || !newer {
+		return false, err
+	}
+	s.drop()
+	_, err = w.settle(ctx, ledger.Settlement{ID: job.ID, To: ledger.Queued, Reason: ledger.ReasonSuperseded, Progress: p.reached().encode(), Seen: job.Seen})
+	return true, err
+}
+
+// superseded reports whether a newer job is to set what the step sets.
+func (w *Worker) superseded(ctx context.Context, job ledger.Job, s *step) (bool, error) {
+	if s.slot == "" {
+		return false, nil
+	}
+	newest, ok, err := w.ledger.Newest(ctx, s.slot)
+	return ok && newest != job.ID, err
+}
+
 // step makes one attempt at a step.
 func (w *Worker) step(ctx context.Context, job ledger.Job, p plan, s *step) (wait time.Duration, again bool, err error) {
 	a, begun, err := w.take(ctx, job, ratelimit.KindNumbers, ledger.Intent{Number: s.claim})
@@ -168,23 +217,37 @@ func (w *Worker) step(ctx context.Context, job ledger.Job, p plan, s *step) (wai
 		return 0, false, w.finish(ctx, job, p, "", e)
 	}
 	ctx = context.WithoutCancel(ctx)
-	err = s.request(ctx, flowroute.Write{Pass: w.pass(a, job.ID), Deadline: a.until})
+	done := ledger.Settlement{ID: job.ID, Token: a.token, To: ledger.Queued, Reason: s.reason, Uncounted: s.repeatable}
+	err = s.request(ctx, flowroute.Write{Pass: w.pass(a, job.ID), Deadline: a.until, OnStatus: func(status int) {
+		if s.accepted != nil {
+			s.accepted(status)
+			early := done
+			early.Progress = p.reached().encode()
+			_, _ = w.settle(ctx, early)
+		}
+	}})
 	w.at(PointAnswered, job.ID)
 	if err == nil {
 		w.health.observe(ctx, verdict{State: ledger.Done}, nil, flowroute.E164{}, a.probe)
 		w.metrics.attempt(s.op, verdict{State: ledger.Done}, nil)
-		_, err = w.settle(ctx, ledger.Settlement{ID: job.ID, Token: a.token, To: ledger.Queued, Reason: s.reason, Uncounted: s.repeatable, Progress: p.reached().encode()})
+		done.Progress = p.reached().encode()
+		settled, err := w.settle(ctx, done)
+		if err == nil && settled.Duplicate && s.accepted != nil {
+			err = w.late(ctx, job.ID, *p.reached())
+		}
 		return 0, err == nil, err
 	}
 	v := judge(s.op, err, a.number)
+	if v.Status == http.StatusNotFound && s.op == opPatch && w.justBought(job) {
+		v = verdict{State: ledger.Queued, Reason: ledger.ReasonUnresolved, Detail: v.Detail, Uncounted: true, Wait: time.Second}
+	}
 	w.health.observe(ctx, v, err, flowroute.E164{}, a.probe)
 	w.metrics.attempt(s.op, v, err)
 	w.log.LogAttrs(ctx, slog.LevelWarn, "step not done", slog.String("task_id", job.ID.String()), slog.String("task_type", string(job.Type)),
 		slog.String("outcome", string(s.op)), slog.String("state", string(v.State)), slog.String("reason", string(v.Reason)), slog.Int("attempt", a.number))
 	switch v.State {
 	case ledger.Unknown:
-		_, err = w.settle(ctx, ledger.Settlement{ID: job.ID, Token: a.token, To: ledger.Unknown, Reason: v.Reason, Detail: v.Detail})
-		return 0, false, errors.Join(err, restUntil(a.ready))
+		return 0, false, w.stillOpen(ctx, job, a, v)
 	case ledger.Queued:
 		_, err = w.settle(ctx, ledger.Settlement{ID: job.ID, Token: a.token, To: ledger.Queued, Reason: v.Reason, Detail: v.Detail, Uncounted: v.Uncounted})
 		return v.Wait, err == nil, err
@@ -192,24 +255,49 @@ func (w *Worker) step(ctx context.Context, job ledger.Job, p plan, s *step) (wai
 	return w.stepRefused(ctx, job, p, s, a, v)
 }
 
+// justBought: the account may not show the number yet, whatever is asked of it.
+func (w *Worker) justBought(job ledger.Job) bool {
+	return job.Type == ledger.PurchaseNumber && time.Since(stepSince(job)) < w.o.Timeout+w.o.Settle
+}
+
+// stillOpen makes an attempt unknown, and lets its task rest until the account may
+// decide it.
+func (w *Worker) stillOpen(ctx context.Context, job ledger.Job, a *attempt, v verdict) error {
+	_, err := w.settle(ctx, ledger.Settlement{ID: job.ID, Token: a.token, To: ledger.Unknown, Reason: v.Reason, Detail: v.Detail})
+	if err == nil {
+		w.nowUnknown(ctx, job.ID)
+	}
+	return errors.Join(err, restUntil(a.ready))
+}
+
 func (w *Worker) stepRefused(ctx context.Context, job ledger.Job, p plan, s *step, a *attempt, v verdict) (time.Duration, bool, error) {
-	before := string(p.reached().encode())
+	before := *p.reached()
 	over, err := s.refused(ctx, v)
 	if err != nil {
 		// What the refusal means could not be read: the next look decides, as for
 		// an outcome that is unknown.
-		_, settleErr := w.settle(ctx, ledger.Settlement{ID: job.ID, Token: a.token, To: ledger.Unknown, Reason: v.Reason, Detail: v.Detail})
-		return 0, false, errors.Join(settleErr, restUntil(a.ready))
+		return 0, false, w.stillOpen(ctx, job, a, v)
 	}
+	err = w.concluded(ctx, job, p, s, a.token, v, over, before)
+	return 0, over == nil && err == nil, err
+}
+
+// concluded writes down what a refusal means: the job ends, or goes on with what was
+// noted in its progress.
+func (w *Worker) concluded(ctx context.Context, job ledger.Job, p plan, s *step, token string, v verdict, over *end, before progress) error {
 	if over != nil {
-		return 0, false, w.finish(ctx, job, p, a.token, *over)
+		return w.finish(ctx, job, p, token, *over)
 	}
-	s2 := ledger.Settlement{ID: job.ID, Token: a.token, To: ledger.Queued, Reason: v.Reason, Detail: v.Detail, Release: !s.claim.IsZero() && p.reached().Number == ""}
-	if after := p.reached().encode(); string(after) != before {
-		s2.Progress = after
+	reached := p.reached()
+	next := ledger.Settlement{ID: job.ID, Token: token, To: ledger.Queued, Reason: v.Reason, Detail: v.Detail, Release: !s.claim.IsZero() && reached.Number == ""}
+	if reached.Number != before.Number {
+		next.Reason, next.Detail = ledger.ReasonReadBack, ""
 	}
-	_, err = w.settle(ctx, s2)
-	return 0, err == nil, err
+	if after := reached.encode(); string(after) != string(before.encode()) {
+		next.Progress = after
+	}
+	_, err := w.settle(ctx, next)
+	return err
 }
 
 // warningBreak stands between the warnings of a job.

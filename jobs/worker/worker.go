@@ -37,7 +37,8 @@ type Options struct {
 	Syncs map[ledger.Type]Syncer
 	// Numbers is told what purchases and route updates changed; may be nil.
 	Numbers *inventory.Store
-	// Guard gives the process's signs of life and remembers what it did. Run runs it.
+	// Guard gives the process's signs of life and remembers what it did; Run runs it.
+	// Nil: none, and then nobody notices that Redis has lost what this process did.
 	Guard *Guard
 	// Callback is where the receipts of one attempt of a message are to be posted;
 	// nil, or an empty answer: where the account's settings say.
@@ -68,6 +69,9 @@ type Worker struct {
 	mms     mmsTurns
 	guard   *Guard // nil: none
 	fence   fence
+
+	sights   sights
+	searches searches
 
 	draining chan struct{} // closed: take nothing up
 	ended    chan struct{} // closed: the shutdown time is over
@@ -135,11 +139,9 @@ func (w *Worker) Run(ctx context.Context) error {
 			return err
 		}
 	}
-	swept := make(chan struct{})
-	go func() {
-		defer close(swept)
-		w.sweep(ctx)
-	}()
+	var loops sync.WaitGroup
+	loops.Go(func() { w.sweep(ctx) })
+	loops.Go(func() { w.watch(ctx) })
 	<-ctx.Done()
 	for _, server := range servers {
 		server.Stop()
@@ -149,9 +151,13 @@ func (w *Worker) Run(ctx context.Context) error {
 	deadline := time.AfterFunc(w.o.ShutdownTimeout, func() { close(w.ended) })
 	defer deadline.Stop()
 	stop(servers)
-	<-swept
+	loops.Wait()
 	return nil
 }
+
+// fitWait is how long the other processes have to notice a new one before its
+// handlers begin all the same, and rest.
+const fitWait = 10 * time.Second
 
 // beat runs the guard. It returns once the process may post, or soon when it may not
 // yet, with the function that ends the guard.
@@ -169,7 +175,7 @@ func (w *Worker) beat(ctx context.Context) (end func()) {
 	}()
 	tick := time.NewTicker(5 * time.Millisecond)
 	defer tick.Stop()
-	for started := time.Now(); w.guard.Fit() != nil && ctx.Err() == nil && time.Since(started) < 2*time.Second; {
+	for started := time.Now(); w.guard.Fit() != nil && ctx.Err() == nil && time.Since(started) < fitWait; {
 		<-tick.C
 	}
 	return func() {
