@@ -19,6 +19,9 @@ type Options struct {
 	AbsentFor  time.Duration // how long a proof of absence may be posted on. Defaults to 2 min.
 	Silence    time.Duration // after so long without a heartbeat a worker counts as gone. Defaults to 10 s.
 	ClaimsOver time.Duration // how much longer claims stay. Defaults to 7 days.
+	// Durable: a job counts as created, and an intent as written, when Redis has them on
+	// its disk (WAITAOF, Redis 7.2 or newer, with an append-only file).
+	Durable bool
 }
 
 // Ledger reads and moves jobs. It is safe for concurrent use; any number of
@@ -32,12 +35,13 @@ type Ledger struct {
 	maxPosts   int
 	absentFor  time.Duration
 	silence    time.Duration
+	durable    bool
 }
 
 // New makes a ledger on rdb, which stays the caller's to close.
 func New(rdb redis.UniversalClient, o Options) (*Ledger, error) {
 	l := &Ledger{rdb: rdb, prefix: o.Prefix, retention: o.Retention, claimsOver: o.ClaimsOver, eventsMax: o.EventsMax, maxPosts: o.MaxPosts,
-		absentFor: o.AbsentFor, silence: o.Silence}
+		absentFor: o.AbsentFor, silence: o.Silence, durable: o.Durable}
 	if rdb == nil {
 		return nil, errors.New("ledger: no redis client")
 	}
