@@ -57,6 +57,7 @@ func newRoot(w world) *cobra.Command {
 		newSend(w), newStatus(w), newCancel(w),
 		newNumbers(w), newRoutes(w), newMDR(w), newLimits(w), newReview(w),
 		newDoctor(w), newVersion(w),
+		newTorture(w), newTortureChild(w),
 	)
 	return root
 }

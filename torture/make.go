@@ -1,0 +1,197 @@
+package torture
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"path/filepath"
+	"time"
+
+	"github.com/flowroute-worker/flowroute-worker/flowroute/flowroutetest"
+)
+
+// trouble carries the steps out at their times. When they are over and too few
+// workers were killed, it kills more of them until everything was asked for.
+func (r *run) trouble(ctx context.Context, asked <-chan struct{}) error {
+	for i, s := range r.plan.Steps {
+		if !sleep(ctx, time.Until(r.began.Add(s.At))) {
+			return ctx.Err()
+		}
+		if err := r.do(ctx, i, s); err != nil {
+			return fmt.Errorf("%s: %w", s.Do, err)
+		}
+	}
+	rng := rand.New(rand.NewPCG(r.o.Seed, 4))
+	for over := false; !over || r.killed() < r.o.Kills; {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-asked:
+			over = true
+		default:
+		}
+		if r.killed() < r.o.Kills {
+			r.workers[rng.IntN(len(r.workers))].kill()
+		}
+		sleep(ctx, 700*time.Millisecond)
+	}
+	return nil
+}
+
+// killed is how many lives of workers were ended by SIGKILL so far.
+func (r *run) killed() (n int) {
+	for _, w := range r.workers {
+		kills, aimed, _ := w.tally()
+		n += kills
+		for _, k := range aimed {
+			n += k
+		}
+	}
+	return n
+}
+
+func (r *run) count(did bool, a Action) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if did {
+		r.done[a]++
+	} else {
+		r.skipped[a]++
+	}
+}
+
+// after does something later; healing waits for it.
+func (r *run) after(ctx context.Context, d time.Duration, do func()) {
+	r.later.Go(func() {
+		sleep(ctx, d)
+		do()
+	})
+}
+
+// do carries one step out.
+func (r *run) do(ctx context.Context, n int, s Step) (err error) {
+	w, did := r.workers[min(s.Worker, len(r.workers)-1)], true
+	switch s.Do {
+	case Kill:
+		did = w.kill()
+	case Freeze:
+		if did = w.freeze(); did {
+			r.after(ctx, s.For, w.thaw)
+		}
+	case CutRedis:
+		w.redis.sever()
+		r.after(ctx, s.For, w.redis.resume)
+	case StallRedis:
+		w.redis.stall()
+		r.after(ctx, s.For, w.redis.resume)
+	case DropReplies:
+		w.redis.dropReplies(s.N)
+	case CutAPI:
+		w.api.sever()
+		r.after(ctx, s.For, w.api.resume)
+	case Swallow:
+		w.api.swallowPosts(s.N, s.For)
+	case KillRedis:
+		err = r.killRedis(ctx, s)
+	case Rollback:
+		did, err = r.rollBack(ctx, n, s)
+	case StepClock:
+		if did = r.redis.clock != nil; did {
+			err = r.redis.clock.step(s.Offset)
+			r.after(ctx, s.For, func() { _ = r.redis.clock.step(0) }) // the next step would show it
+		}
+	default:
+		err = r.spoil(ctx, s)
+	}
+	r.count(did, s.Do)
+	return err
+}
+
+// spoil makes the simulated account misbehave.
+func (r *run) spoil(ctx context.Context, s Step) error {
+	fault := func(f flowroutetest.Fault) error { return r.remote.SetFaults(ctx, flowroutetest.Faults{s.Fault: f}) }
+	switch s.Do {
+	case Episode:
+		r.after(ctx, s.For, func() {
+			if err := fault(steadyFaults(r.o)[s.Fault]); err != nil {
+				r.note("fault %s not ended: %v", s.Fault, err)
+			}
+		})
+		return fault(flowroutetest.Fault{Probability: s.P})
+	case Next:
+		return fault(flowroutetest.Fault{Count: s.N, Delay: s.For})
+	case HoldRecords:
+		return r.remote.HoldRecords(ctx, s.For)
+	}
+	return fmt.Errorf("no such step")
+}
+
+// killRedis kills Redis and starts it again. Under everysec the tail of its file is
+// lost too, as by a power cut.
+func (r *run) killRedis(ctx context.Context, s Step) error {
+	r.redisTurn.Lock()
+	defer r.redisTurn.Unlock()
+	r.redis.kill()
+	if r.o.Fsync == FsyncEverySecond {
+		lost := time.Duration(s.Back * float64(time.Second))
+		cut, err := r.redis.cutTail(lost)
+		if err != nil {
+			return err
+		}
+		r.mu.Lock()
+		r.cutBytes += cut
+		r.mu.Unlock()
+		r.producer.expose(time.Now().Add(-lost - 500*time.Millisecond))
+	}
+	sleep(ctx, s.For)
+	return r.redis.start(ctx)
+}
+
+// rollBack takes a snapshot now and puts it back later. The producer then asks again
+// for what it has keys for.
+func (r *run) rollBack(ctx context.Context, n int, s Step) (bool, error) {
+	if !r.roll(true) {
+		return false, nil
+	}
+	to := filepath.Join(r.dir, fmt.Sprintf("snapshot-%d", n))
+	taken := time.Now()
+	r.redisTurn.Lock()
+	err := r.redis.snapshot(to)
+	r.redisTurn.Unlock()
+	if err != nil {
+		return false, err
+	}
+	r.after(ctx, s.For, func() {
+		if err := r.putBack(ctx, to, taken); err != nil {
+			r.note("snapshot not put back: %v", err)
+		}
+	})
+	return true, nil
+}
+
+// roll says whether a snapshot waits to be put back; two would make one past of two.
+func (r *run) roll(waiting bool) (changed bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	changed = r.rolling != waiting
+	r.rolling = waiting
+	return changed
+}
+
+func (r *run) putBack(ctx context.Context, from string, taken time.Time) error {
+	r.redisTurn.Lock()
+	defer r.redisTurn.Unlock()
+	r.producer.calls.Lock()
+	defer r.producer.calls.Unlock()
+	defer r.roll(false)
+	r.redis.kill()
+	if err := r.redis.restore(from); err != nil {
+		return err
+	}
+	if err := r.redis.start(ctx); err != nil {
+		return err
+	}
+	// The copy took a moment, and a call that was answered then may be in it or not.
+	r.producer.forget(taken.Add(-time.Second))
+	return nil
+}
