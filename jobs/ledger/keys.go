@@ -18,6 +18,7 @@ package ledger
 //	{flowroute}:fence           hash, no TTL: the Redis process this ledger is cleared for
 //	{flowroute}:beats           hash, no TTL: signs of life of the processes that post
 //	{flowroute}:orphans         hash, TTL: fingerprint → records that became nobody's
+//	{flowroute}:orphan-numbers  set, TTL: numbers that were bought, and whose purchase is not known any more
 //	{flowroute}:owner           string, no TTL: the account this ledger belongs to
 //
 // All share one hash tag, so that one script can touch them all, in a cluster too.

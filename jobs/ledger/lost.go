@@ -3,6 +3,8 @@ package ledger
 import (
 	"context"
 	"fmt"
+	"slices"
+	"time"
 
 	"github.com/flowroute-worker/flowroute-worker/flowroute"
 )
@@ -27,6 +29,41 @@ func (l *Ledger) HoldQueued(ctx context.Context, id ID, reason Reason, detail st
 // any more, has bought one already, or the number is another purchase's.
 func (l *Ledger) ClaimPurchase(ctx context.Context, id ID, number flowroute.E164) (bool, error) {
 	return l.queued(ctx, id, "p", number.Digits(), ReasonNone, "", nil)
+}
+
+// OrphanNumbers keeps numbers for the time of ttl that were bought by a purchase that
+// Redis has lost: the same purchase, asked for again, takes one of them.
+func (l *Ledger) OrphanNumbers(ctx context.Context, numbers []flowroute.E164, ttl time.Duration) error {
+	if len(numbers) == 0 {
+		return nil
+	}
+	members := make([]any, len(numbers))
+	for i, n := range numbers {
+		members[i] = n.Digits()
+	}
+	pipe := l.rdb.TxPipeline()
+	pipe.SAdd(ctx, l.key("orphan-numbers"), members...)
+	pipe.PExpire(ctx, l.key("orphan-numbers"), ttl)
+	if _, err := pipe.Exec(ctx); err != nil {
+		return fmt.Errorf("keep orphaned numbers: %w", err)
+	}
+	return nil
+}
+
+// Orphaned are the numbers of [Ledger.OrphanNumbers] that no purchase has taken yet.
+func (l *Ledger) Orphaned(ctx context.Context) ([]flowroute.E164, error) {
+	texts, err := l.rdb.SMembers(ctx, l.key("orphan-numbers")).Result()
+	if err != nil {
+		return nil, fmt.Errorf("read orphaned numbers: %w", err)
+	}
+	slices.Sort(texts)
+	var numbers []flowroute.E164
+	for _, text := range texts {
+		if n, err := flowroute.E164FromUint64(uint64(number(text))); err == nil {
+			numbers = append(numbers, n)
+		}
+	}
+	return numbers, nil
 }
 
 func (l *Ledger) queued(ctx context.Context, id ID, what, value string, reason Reason, detail string, evidence []byte) (bool, error) {

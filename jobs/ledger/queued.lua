@@ -13,6 +13,7 @@ if what == 'p' then
   local owner = redis.call('HGET', P .. 'numbers', ARGV[4])
   if owner and owner ~= id then return {'no'} end
   redis.call('HSET', P .. 'numbers', ARGV[4], id)
+  redis.call('SREM', P .. 'orphan-numbers', ARGV[4])
   set(job, 'nu', ARGV[4])
   set(job, 'un', '1')
   save(job)
