@@ -10,8 +10,11 @@ import (
 	"net/url"
 	"strings"
 
+	"github.com/hibiken/asynq"
 	"github.com/hibiken/asynqmon"
 	"github.com/redis/go-redis/v9"
+
+	"github.com/flowroute-worker/flowroute-worker/jobs"
 )
 
 const queuesRoot = "/queues"
@@ -20,6 +23,10 @@ const queuesRoot = "/queues"
 type queues struct {
 	pages http.Handler
 	csp   string
+	write bool
+	// Where acting is allowed:
+	jobs  *jobs.Client
+	tasks *asynq.Inspector
 }
 
 // sharedRedis hands our client to asynqmon, which wants to make its own. Nobody
@@ -29,8 +36,8 @@ type sharedRedis struct{ rdb redis.UniversalClient }
 // MakeRedisClient returns the shared client.
 func (s sharedRedis) MakeRedisClient() any { return s.rdb }
 
-func newQueues(rdb redis.UniversalClient, write bool) (*queues, error) {
-	q := &queues{pages: asynqmon.New(asynqmon.Options{
+func newQueues(client *jobs.Client, rdb redis.UniversalClient, write bool) (*queues, error) {
+	q := &queues{write: write, jobs: client, tasks: asynq.NewInspectorFromRedisClient(rdb), pages: asynqmon.New(asynqmon.Options{
 		RootPath:         queuesRoot,
 		RedisConnOpt:     sharedRedis{rdb},
 		ReadOnly:         !write,
@@ -73,24 +80,27 @@ func (q *queues) inlineScripts() (string, error) {
 // serve answers below /queues/.
 func (q *queues) serve(w http.ResponseWriter, r *http.Request) error {
 	path := r.URL.Path
-	if strings.HasSuffix(path, "_all") && strings.Contains(path, ":") && r.Method != http.MethodGet {
-		// Text: the page shows it as it is.
-		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
-		w.WriteHeader(http.StatusForbidden)
-		_, _ = io.WriteString(w, wholeQueueRefused)
+	if q.write && r.Method != http.MethodGet && r.Method != http.MethodHead {
+		return q.act(w, r)
+	}
+	if done := refuseAll(w, r); done {
 		return nil
 	}
 	w.Header().Set("Content-Security-Policy", q.csp)
-	if strings.HasPrefix(path, queuesRoot+"/static/") {
+	switch {
+	case q.write && path == noticePath:
+		w.Header().Set("Content-Type", "application/javascript; charset=utf-8")
+		w.Header().Set("Cache-Control", "no-cache")
+		_, err := io.WriteString(w, noticeScript)
+		return err
+	case strings.HasPrefix(path, queuesRoot+"/static/"):
 		w.Header().Set("Cache-Control", "private, max-age=86400") // the names carry a hash
+	case q.write && !strings.HasPrefix(path, queuesAPI):
+		return q.servePage(w, r)
 	}
 	q.pages.ServeHTTP(&mended{ResponseWriter: w, path: path}, r)
 	return nil
 }
-
-const wholeQueueRefused = "Acting on a whole queue at once is off: it stops Redis for seconds, and of a long queue " +
-	"asynq's archive keeps only 10,000 tasks. To stop a job use `flowroute-worker cancel JOB_ID`; " +
-	"tasks that are in the way can be selected and acted on page by page.\n"
 
 // mended corrects the types that asynqmon guesses wrong: images that are text.
 type mended struct {

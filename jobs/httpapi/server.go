@@ -110,7 +110,7 @@ func New(o Options) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	queues, err := newQueues(o.Redis, o.QueuesWrite)
+	queues, err := newQueues(o.Jobs, o.Redis, o.QueuesWrite)
 	if err != nil {
 		return nil, err
 	}
