@@ -17,7 +17,8 @@ const demoLong = `See everything work, with no set-up and no network beyond this
 its own, a simulated Flowroute that loses answers, and the real worker, limiter,
 scheduler and console. A small mixed load is sent at the account's real limits
 (5 SMS and 1 MMS a second), a number is bought and given its routes, the records
-are synced; then what the ledger says is laid beside what the simulator alone
+are synced, and what the lost answers left unknown is decided from them; then what
+the ledger says is laid beside what the simulator alone
 knows, message by message.
 
 With --exit the program ends when that is done, with 0 only if the two agree.
@@ -46,7 +47,7 @@ func newDemo(w world) *cobra.Command {
 	var o demoOptions
 	flags := cmd.Flags()
 	flags.IntVar(&o.fast, "fast", 1, "how many times faster than the real limits")
-	flags.IntVar(&o.messages, "messages", 150, "how many messages to send")
+	flags.IntVar(&o.messages, "messages", 120, "how many messages to send")
 	flags.Uint64Var(&o.seed, "seed", 1, "chooses what goes wrong")
 	flags.BoolVar(&o.exit, "exit", false, "end when done; exit code 0 only if ledger and truth agree")
 	flags.BoolVar(&o.inProcess, "redis-in-process", false, "use the built-in imitation of Redis even where redis-server is installed")

@@ -29,6 +29,7 @@ type comparison struct {
 	Taken     int                  `json:"taken"`   // messages that Flowroute took, of all
 	Doubled   int                  `json:"doubled"` // jobs that it took more than once
 	Delivered deliveries           `json:"delivered"`
+	Lost      []lostAnswer         `json:"lost_answers"`
 	Problems  []string             `json:"problems"` // empty: they agree
 }
 
@@ -44,9 +45,9 @@ func (c *comparison) disagree(format string, args ...any) {
 
 // compareMessages holds the ledger against the truth, message by message: by the
 // ids of records where the ledger has them, else by sender, recipient and text.
-// A job that is unknown agrees either way, since its outcome is not resolved.
+// Only a job in review agrees either way: a person decides.
 func compareMessages(asked []askedJob, truth flowroutetest.Truth) *comparison {
-	c := &comparison{Asked: len(asked), Ledger: map[ledger.State]int{}, Truth: map[ledger.State]int{}, Taken: len(truth.Messages), Problems: []string{}}
+	c := &comparison{Asked: len(asked), Ledger: map[ledger.State]int{}, Truth: map[ledger.State]int{}, Taken: len(truth.Messages), Lost: []lostAnswer{}, Problems: []string{}}
 	byRecord, byContent := map[string]int{}, map[posted][]int{}
 	for i, m := range truth.Messages {
 		for _, id := range m.MDRIDs {
@@ -70,6 +71,7 @@ func compareMessages(asked []askedJob, truth flowroutetest.Truth) *comparison {
 			c.disagree("job %s was taken %d times", job.ID, len(taken))
 		}
 		c.judge(job, taken, byRecord)
+		c.Lost = append(c.Lost, lostAnswers(job)...)
 	}
 	for i, n := range owners {
 		m := truth.Messages[i]
@@ -92,7 +94,7 @@ func (c *comparison) judge(job askedJob, taken []int, byRecord map[string]int) {
 		if len(taken) == 0 {
 			c.disagree("job %s is %s, but Flowroute never took it", job.ID, job.State)
 		}
-	case ledger.Unknown, ledger.Review:
+	case ledger.Review:
 	case ledger.Failed, ledger.Blocked, ledger.Cancelled, ledger.Expired:
 		if len(taken) > 0 {
 			c.disagree("job %s is %s, but Flowroute took it", job.ID, job.State)

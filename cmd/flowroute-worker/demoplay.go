@@ -72,8 +72,8 @@ func cause(ctx context.Context, err error) error {
 	return err
 }
 
-// messages asks for all messages and waits until each is settled: final, or
-// unknown.
+// messages asks for all messages and waits until each has ended: what is unknown
+// is decided from the records.
 func (p *play) messages(ctx context.Context) error {
 	plan := demoMessages(p.o.messages, time.Now())
 	var backlog, codes []demoMessage
@@ -218,7 +218,11 @@ func (p *play) receipts(ctx context.Context) error {
 	defer cancel()
 	client := p.st.service.jobs
 	for round := 1; ; round++ {
-		for _, t := range []ledger.Type{ledger.SyncMDR, ledger.SyncNumbers} {
+		syncs := []ledger.Type{ledger.SyncMDR}
+		if round == 1 {
+			syncs = append(syncs, ledger.SyncNumbers)
+		}
+		for _, t := range syncs {
 			receipt, err := client.StartSync(ctx, t, fmt.Sprintf("demo-%d", round), jobs.Sync{})
 			if err != nil {
 				return past(ctx, err)

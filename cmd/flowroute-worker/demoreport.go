@@ -107,8 +107,12 @@ func (p *play) numbersJobs() (bought, update ledger.ID) {
 	return p.bought, p.update
 }
 
-// untilTaken is how long a message waited for its acceptance.
+// untilTaken is how long a message waited for its acceptance. How long it takes to
+// find out about a lost answer is another matter.
 func untilTaken(job jobs.Job) (time.Duration, bool) {
+	if slices.ContainsFunc(job.History, func(c ledger.Change) bool { return c.State == ledger.Unknown }) {
+		return 0, false
+	}
 	i := slices.IndexFunc(job.History, func(c ledger.Change) bool { return c.State == ledger.Accepted })
 	if i < 0 {
 		return 0, false
@@ -137,12 +141,11 @@ func (r *demoReport) print(out io.Writer) error {
 		row("  delivered", n(m.Ledger[ledger.Delivered]), n(m.Delivered.Delivered), "by the records")
 		row("  undelivered", n(m.Ledger[ledger.Undelivered]), n(m.Delivered.Undelivered), "by the records")
 		row("  no receipt yet", n(m.Ledger[ledger.Accepted]), "", "")
-		row("unknown", n(m.Ledger[ledger.Unknown]), n(m.Truth[ledger.Unknown]), "taken; nothing posts these again (finding out which comes later)")
 		for _, line := range []struct {
 			state ledger.State
 			text  string
 		}{
-			{ledger.Review, "a person must decide"}, {ledger.Failed, "refused: a sender that is not ours"}, {ledger.Blocked, "the recipient has opted out"},
+			{ledger.Unknown, "not decided in time"}, {ledger.Review, "a person must decide"}, {ledger.Failed, "refused: a sender that is not ours"}, {ledger.Blocked, "the recipient has opted out"},
 			{ledger.Cancelled, "cancelled before they were sent"}, {ledger.Expired, "their time was over"},
 			{ledger.Queued, "not sent yet"}, {ledger.Sending, "on the wire"},
 		} {
@@ -155,6 +158,9 @@ func (r *demoReport) print(out io.Writer) error {
 		row("")
 		row("NUMBERS", "1", n(r.NumbersBought), "bought, though the answer was lost: "+orDash(r.Number))
 	})
+	if err == nil {
+		err = printLost(out, m.Lost)
+	}
 	if err != nil {
 		return err
 	}
@@ -174,7 +180,7 @@ func (r *demoReport) printTail(out io.Writer) {
 	}
 	fmt.Fprintf(out, "first message taken after %.1f s, all done after %.1f s\n\n", float64(r.FirstAcceptedMS)/1000, float64(r.TookMS)/1000)
 	if r.Agree {
-		fmt.Fprintln(out, "AGREED: every message the ledger calls accepted was taken exactly once, and the other way round.")
+		fmt.Fprintln(out, "AGREED: every message the ledger calls accepted was taken exactly once, and the other way round; nothing is left unknown.")
 		return
 	}
 	fmt.Fprintf(out, "NOT AGREED: %s\n", plural(len(m.Problems), "difference"))

@@ -60,7 +60,7 @@ func setStage(ctx context.Context, o demoOptions, log *slog.Logger) (st *stage, 
 	}
 	st.service, err = newService(ctx, s, st.clients, log, serviceOptions{
 		roles: roles{worker: true, scheduler: true, http: true}, listener: st.listener,
-		fresh: true, writeWindow: o.short(3 * time.Second), firstReach: time.Minute, poll: 50 * time.Millisecond,
+		fresh: true, writeWindow: o.short(2 * time.Second), firstReach: time.Minute, poll: 50 * time.Millisecond,
 		entries: []scheduler.Entry{
 			{Name: "sync-mdr", Type: ledger.SyncMDR, Spec: "@every 10s"},
 			{Name: "sync-numbers", Type: ledger.SyncNumbers, Spec: "@every 15s"},
@@ -89,7 +89,7 @@ func (st *stage) startSimulator(ctx context.Context, o demoOptions) error {
 	st.simURL = "http://" + listener.Addr().String()
 	st.sim = flowroutetest.New(flowroutetest.Options{
 		Seed: o.seed, Limits: st.limits, Faults: demoFaults(), Latency: 20 * time.Millisecond, Jitter: 40 * time.Millisecond,
-		MDRDelay: o.short(2*time.Second) / 2, DeliverAfter: o.short(3 * time.Second), FailShare: 0.04,
+		MDRDelay: demoRecordsLate, DeliverAfter: o.short(3 * time.Second), FailShare: 0.04,
 		OptedOut: []flowroutetest.OptOutPair{{From: demoSender[1:], To: demoOptedOut[1:]}},
 	})
 	running, stop := context.WithCancel(context.WithoutCancel(ctx))
@@ -97,6 +97,10 @@ func (st *stage) startSimulator(ctx context.Context, o demoOptions) error {
 	st.simDone.Go(func() { _ = serveSimulator(running, st.sim, listener) }) // what fails shows in the comparison
 	return nil
 }
+
+// demoRecordsLate is how late records appear: less than half of the settle time,
+// or nothing could be proven absent.
+const demoRecordsLate = 300 * time.Millisecond
 
 // environment is that of the service: the real limits, and short times so that
 // the demo comes to an end.
@@ -106,9 +110,9 @@ func (st *stage) environment(o demoOptions) map[string]string {
 		"FR_SECRET_KEY":           flowroutetest.DefaultSecretKey,
 		"FLOWROUTE_BASE_URL":      st.simURL,
 		"REDIS_URL":               st.redis.URL(),
-		"FLOWROUTE_TIMEOUT":       o.short(3 * time.Second).String(),
-		"AMBIGUOUS_SETTLE":        o.short(1 * time.Second).String(),
-		"AMBIGUOUS_SETTLE_IDLE":   "1s",
+		"FLOWROUTE_TIMEOUT":       o.short(2 * time.Second).String(),
+		"AMBIGUOUS_SETTLE":        o.short(1500 * time.Millisecond).String(),
+		"AMBIGUOUS_SETTLE_IDLE":   "3s",
 		"AMBIGUOUS_MAX":           "1m",
 		"SHUTDOWN_TIMEOUT":        "10s",
 		"RATE_SMS_PER_SECOND":     fmt.Sprint(st.limits.SMSPerSecond),

@@ -72,13 +72,13 @@ func (t *tally) wait(ctx context.Context, ok func(*tally) bool) error {
 	}
 }
 
-// settled reports whether nothing more happens to these jobs by itself, but for
-// receipts.
+// settled reports whether all of these jobs have ended, or wait for a person;
+// receipts may still refine them.
 func (t *tally) settled(ids []ledger.ID) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	for _, id := range ids {
-		if s := t.states[id]; !s.Final() && s != ledger.Unknown && s != ledger.Review {
+		if s := t.states[id]; !s.Final() && s != ledger.Review {
 			return false
 		}
 	}
@@ -169,7 +169,7 @@ func (p *play) line() string {
 	var b strings.Builder
 	done := 0
 	for state, n := range counts {
-		if state != ledger.Queued && state != ledger.Sending {
+		if state.Final() {
 			done += n
 		}
 	}
