@@ -265,6 +265,9 @@ func (r *Resolver) carry(ctx context.Context, s *session, g *group, d decision, 
 
 // taken takes records that have an owner now out of everybody's way.
 func (s *session) taken(of pair, claims []ledger.Claim) {
+	if len(claims) == 0 {
+		return
+	}
 	s.free[of] = slices.DeleteFunc(s.free[of], func(row row) bool {
 		return slices.ContainsFunc(claims, func(c ledger.Claim) bool { return c.MDR == row.mdr })
 	})
