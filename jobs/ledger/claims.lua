@@ -40,8 +40,71 @@ local function displace(bin, mdr, most)
   return loser.id
 end
 
--- take gives a record to a job, by proof or by inference. It returns whether it is
--- the job's now, and the id of a job that had to give it back, or ''.
+-- holder is the claim of another job on a record, '' when it is nobody's or the job's.
+local function holder(job, mdr)
+  local held = cold_get('c', mdr)
+  return held and string.sub(held, 1, 16) ~= job.bin and held or ''
+end
+
+local function proven(held) return string.sub(held, 23, 23) == 'p' end
+
+-- a_twin_waits: a message of the same fingerprint is unknown and has no record.
+local function a_twin_waits(job)
+  for _, id in ipairs(job.f.fp and redis.call('SMEMBERS', group(job.f.fp)) or {}) do
+    local f = redis.call('HMGET', P .. 'j:' .. id, 's', 'm')
+    if id ~= job.id and f[1] == 'u' and not f[2] then return true end
+  end
+  return false
+end
+
+-- swap gives a twin the record that was matched to the job, for the one that is
+-- proven to be the job's and was matched to the twin: both stay accepted.
+local function swap(job, mdr, held, ttl)
+  local twin = load(text_id(string.sub(held, 1, 16)), string.sub(held, 1, 16))
+  if not twin or twin.newer or twin.cold then return false end
+  local mine = mdrs(job)[1]
+  drop_mdr(job, mine)
+  add_mdr(job, mdr)
+  cold_del('c', mdr)
+  claim(job, mdr, false, ttl)
+  cold_del('c', mine)
+  claim(twin, mine, true, ttl)
+  drop_mdr(twin, mdr)
+  add_mdr(twin, mine)
+  save(twin)
+  return true
+end
+
+-- prove gives a record to the job whose it is, by an answer or a receipt. Messages of
+-- one fingerprint are as good as each other: none is made to be posted again when
+-- there are as many records as messages.
+local function prove(job, mdr, most, ttl)
+  local held, list = holder(job, mdr), mdrs(job)
+  if held ~= '' and proven(held) then
+    set(job, 'wn', 'the record belongs to another job too')
+    return false, ''
+  end
+  if job.f.inf and held ~= '' and swap(job, mdr, held, ttl) then
+    if #list == 1 then set(job, 'inf', nil) end
+    return true, ''
+  end
+  if held ~= '' and #list > 0 then return true, '' end -- it has one, and so has the twin
+  if held == '' and job.f.inf and #list >= tonumber(job.f.n) then
+    -- It was posted no more often: what was matched to it is another's.
+    drop_mdr(job, list[1])
+    cold_del('c', list[1])
+  elseif held == '' and #list > 0 and a_twin_waits(job) then
+    return true, '' -- left for the twin, which is resolved next
+  end
+  claim(job, mdr, false, ttl)
+  local displaced = held ~= '' and displace(string.sub(held, 1, 16), mdr, most) or ''
+  add_mdr(job, mdr)
+  set(job, 'inf', nil)
+  return true, displaced
+end
+
+-- take gives a record to a job, by proof or by inference. It returns false when it is
+-- another job's, and the id of a job that had to give it back, or ''.
 local function take(job, mdr, inferred, most, ttl)
   if has_mdr(job, mdr) then
     if not inferred and job.f.inf then
@@ -50,17 +113,27 @@ local function take(job, mdr, inferred, most, ttl)
     end
     return true, ''
   end
-  local answer = claim(job, mdr, inferred, ttl)
-  if answer == 'taken' then
+  if not inferred then return prove(job, mdr, most, ttl) end
+  if claim(job, mdr, true, ttl) == 'taken' then
     set(job, 'wn', 'the record belongs to another job too')
     return false, ''
   end
-  local displaced = answer ~= '' and displace(answer, mdr, most) or ''
   -- A further record, or one of a job that ended long ago, leaves it as it is.
-  local first = not job.f.m and not job.cold
+  if not job.f.m and not job.cold then set(job, 'inf', '1') end
   add_mdr(job, mdr)
-  if not inferred then set(job, 'inf', nil) elseif first then set(job, 'inf', '1') end
-  return true, displaced
+  return true, ''
+end
+
+-- earlier notes the proof that an earlier attempt was accepted, while a later one is
+-- on the wire. A record that is matched to a twin stays there until that one's outcome
+-- says whether the job needs it.
+local function earlier(job, mdr, most, ttl)
+  local held = holder(job, mdr)
+  if held ~= '' and not proven(held) then
+    set(job, 'pp', mdr)
+    return true, ''
+  end
+  return take(job, mdr, false, most, ttl)
 end
 
 -- absent ends or puts back a message that is proven not accepted, as was asked of

@@ -95,6 +95,14 @@ local function cold_put(map, id, value, ttl)
   redis.call('PEXPIRE', key, ttl)
 end
 
+local function cold_del(map, id)
+  local value, key = cold_get(map, id)
+  if not value then return end
+  local pieces = {id}
+  for i = 1, math.floor(#value / PIECE) do pieces[#pieces + 1] = id .. string.char(i) end
+  redis.call('HDEL', key, unpack(pieces))
+end
+
 local function headed(text) return bytes(#text, 2) .. text end
 
 local function pack(job)

@@ -14,7 +14,8 @@
 --   pending, inf its MDR was found by matching, ns further nudges so far, h history:
 --   state, reason, hundredths of a second since c in 4 bytes, for each change,
 --   fp fingerprint (hex), wk the process that posts it, ab when the read began that
---   proved it absent, ev evidence for a person.
+--   proved it absent, ev evidence for a person, pp the record of an earlier attempt that
+--   is proven, but matched to a twin.
 
 local P = KEYS[1]
 local clock = redis.call('TIME')

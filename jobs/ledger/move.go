@@ -78,7 +78,8 @@ func (l *Ledger) Settle(ctx context.Context, s Settlement) (Settled, error) {
 // the job becomes [Unknown]; so it does when the worker that posts it has given no
 // sign of life for a while. Else it reports how long that takes.
 func (l *Ledger) Overdue(ctx context.Context, id ID) (State, time.Duration, error) {
-	r := l.run(ctx, scriptOverdue, id.String(), id[:], l.eventsMax, l.silence.Milliseconds())
+	r := l.run(ctx, scriptOverdue, id.String(), id[:], l.eventsMax, l.silence.Milliseconds(),
+		l.retention.Milliseconds(), l.claimsFor())
 	if r.err != nil {
 		return "", 0, fmt.Errorf("look at open intent: %w", r.err)
 	}

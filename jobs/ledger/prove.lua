@@ -9,15 +9,16 @@ if job.newer then return {'newer'} end
 local f = job.f
 if f.t ~= 'm' then return {'same', f.s, ''} end
 if has_mdr(job, mdr) and not f.inf then return {'same', f.s, ''} end
+if f.s == 's' and attempt < tonumber(f.n) then
+  -- The attempt on the wire has its own outcome.
+  local owned, displaced = earlier(job, mdr, most, ARGV[7])
+  save(job)
+  return {owned and 'ok' or 'same', f.s, displaced}
+end
 local owned, displaced = take(job, mdr, false, most, ARGV[7])
 if not owned then
   if not job.cold then save(job) end
   return {'same', f.s, displaced}
-end
-if f.s == 's' and attempt < tonumber(f.n) then
-  -- That of an earlier attempt: the one on the wire has its own outcome.
-  save(job)
-  return {'ok', f.s, displaced}
 end
 if ACCEPTED[f.s] then
   event(job, f.s, REASON.receipt, mdr, most)

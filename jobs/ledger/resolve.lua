@@ -59,7 +59,7 @@ for _, id in ipairs(order) do
     end
     finish(job, retention)
     changed(job)
-  elseif rest == 'n' and job.f.s == 'u' and not job.f.ap then
+  elseif rest == 'n' and job.f.s == 'u' and not job.f.ap and not job.f.m then
     absent(job, REASON.proven_absent, ARGV[2], ARGV[4] == '1', tonumber(ARGV[8]), most, retention)
     changed(job)
   elseif rest == 'r' and (job.f.s == 'u' or ACCEPTED[job.f.s]) then

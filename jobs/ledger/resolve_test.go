@@ -422,3 +422,83 @@ func TestAcceptances(t *testing.T) {
 		t.Errorf("trimmed: got %v, %v, want out of reach", reaches, err)
 	}
 }
+
+// Of twins that were matched the wrong way round, none is posted again for that.
+func TestProofAmongTwins(t *testing.T) {
+	t.Parallel()
+	ctx := t.Context()
+	matched := func(b bundle) (one, two ledger.ID, first, second string) {
+		one, two, first, second = b.unknown("t1"), b.unknown("t2"), mdr(), mdr()
+		r := b.read()
+		r.Claims = []ledger.Claim{{ID: one, MDR: first}, {ID: two, MDR: second}}
+		b.resolve(r)
+		return one, two, first, second
+	}
+	t.Run("both have one: they change", func(t *testing.T) {
+		t.Parallel()
+		b := setup(t)
+		one, two, first, second := matched(b)
+		if got, err := b.Prove(ctx, one, 1, second); err != nil || !got.Displaced.IsZero() {
+			t.Fatalf("got %+v, %v", got, err)
+		}
+		for id, want := range map[ledger.ID]string{one: second, two: first} {
+			if job := b.wantState(id, ledger.Accepted); !cmp.Equal(job.MDRs, []string{want}) {
+				t.Errorf("got %v, want %s", job.MDRs, want)
+			}
+			if owner, _, err := b.ClaimedBy(ctx, want); err != nil || owner != id {
+				t.Errorf("claim of %s: got %v, %v", want, owner, err)
+			}
+		}
+	})
+	t.Run("one was posted again: its twin keeps the first record", func(t *testing.T) {
+		t.Parallel()
+		b := setup(t)
+		one, two, first := b.unknown("t1"), b.unknown("t2"), mdr()
+		r := b.read()
+		r.Claims, r.Rest = []ledger.Claim{{ID: two, MDR: first}}, ledger.RestAbsent
+		b.resolve(r)
+		b.post(one, "t3")
+		if _, err := b.Prove(ctx, one, 1, first); err != nil { // while it is on the wire
+			t.Fatal(err)
+		}
+		b.settle(ledger.Settlement{ID: one, Token: "t3", To: ledger.Accepted, MDR: mdr()})
+		b.wantState(one, ledger.Accepted)
+		b.wantState(two, ledger.Accepted)
+		if _, err := b.Prove(ctx, one, 1, first); err != nil {
+			t.Fatal(err)
+		}
+		b.wantState(two, ledger.Accepted)
+	})
+	t.Run("the second post was not accepted: the first record is its own", func(t *testing.T) {
+		t.Parallel()
+		b := setup(t)
+		one, two, first := b.unknown("t1"), b.unknown("t2"), mdr()
+		r := b.read()
+		r.Claims, r.Rest = []ledger.Claim{{ID: two, MDR: first}}, ledger.RestAbsent
+		b.resolve(r)
+		b.post(one, "t3")
+		if _, err := b.Prove(ctx, one, 1, first); err != nil {
+			t.Fatal(err)
+		}
+		b.settle(ledger.Settlement{ID: one, Token: "t3", To: ledger.Failed, Reason: ledger.ReasonRefused})
+		b.wantState(one, ledger.Accepted)
+		b.wantState(two, ledger.Unknown)
+	})
+	t.Run("matched to the wrong one of them: what it had is free", func(t *testing.T) {
+		t.Parallel()
+		b := setup(t)
+		one, first, second := b.unknown("t1"), mdr(), mdr()
+		r := b.read()
+		r.Claims = []ledger.Claim{{ID: one, MDR: first}}
+		b.resolve(r)
+		if _, err := b.Prove(ctx, one, 1, second); err != nil {
+			t.Fatal(err)
+		}
+		if job := b.wantState(one, ledger.Accepted); !cmp.Equal(job.MDRs, []string{second}) {
+			t.Errorf("got %v", job.MDRs)
+		}
+		if _, claimed, err := b.ClaimedBy(ctx, first); err != nil || claimed {
+			t.Errorf("the other record is still claimed: %v", err)
+		}
+	})
+}

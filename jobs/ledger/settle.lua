@@ -47,12 +47,13 @@ if not open then
     return answer('same')
   end
   local first = not f.m
-  take_mdr()
   if f.s == 's' then
-    if mdr == '' then set(job, 'ap', '1') end
+    local _
+    if mdr == '' then set(job, 'ap', '1') else _, displaced = earlier(job, mdr, most, ARGV[15]) end
     save(job)
     return answer('ok')
   end
+  take_mdr()
   if not ACCEPTED[f.s] then
     move(job, 'a', REASON.late_proof, most, mdr)
   elseif first and mdr ~= '' then
@@ -65,6 +66,13 @@ end
 if f.s == to and (to == 'u' or to == 'r') then return answer('same') end
 
 if to == 'a' then take_mdr() end
+if f.pp then
+  -- An earlier attempt is proven accepted, by a record that a twin holds: this one's
+  -- own makes it dispensable.
+  local _
+  if to ~= 'a' then _, displaced = take(job, f.pp, false, most, ARGV[15]) end
+  set(job, 'pp', nil)
+end
 if to ~= 'a' and (f.m or f.ap) and f.t == 'm' then
   -- An earlier attempt is proven accepted.
   to, reason = 'a', REASON.late_proof
