@@ -51,9 +51,10 @@ func newControls(list []ledger.Acceptance) controls {
 	return c
 }
 
-// readPass reads the window from start on.
-func (r *Resolver) readPass(ctx context.Context, start time.Time, pairs map[pair]bool, known controls) (*pass, error) {
-	p := &pass{pairs: make(map[pair]map[string]row, len(pairs)), seen: make([]time.Time, len(known.list))}
+// readPass reads the window from start on. keep is given each outbound record, some
+// more than once.
+func (r *Resolver) readPass(ctx context.Context, start time.Time, known controls, keep func(flowroute.MDR)) (*pass, error) {
+	p := &pass{seen: make([]time.Time, len(known.list))}
 	for m, err := range r.o.API.MDRs(ctx, flowroute.MDRQuery{Start: start, Limit: r.o.PageSize}) {
 		if err != nil {
 			r.metrics.reads.WithLabelValues("failed").Inc()
@@ -66,12 +67,7 @@ func (r *Resolver) readPass(ctx context.Context, start time.Time, pairs map[pair
 		if at, ok := known.index[m.ID]; ok {
 			p.seen[at] = m.Timestamp
 		}
-		if of := (pair{m.From, m.To}); pairs[of] {
-			if p.pairs[of] == nil {
-				p.pairs[of] = map[string]row{}
-			}
-			p.pairs[of][m.ID] = rowOf(m)
-		}
+		keep(m)
 	}
 	r.metrics.reads.WithLabelValues("ok").Inc()
 	r.metrics.rows.Add(float64(p.rows))

@@ -51,8 +51,8 @@ type Resolver struct {
 	pace    *pace
 	alerts  map[string]time.Time // when each was logged last
 
-	sampled   time.Time // the clock was learned from messages accepted until then
-	fenceNext time.Time // no look at the fence before
+	fence   fenceWatch
+	sampled time.Time // the clock was learned from messages accepted until then
 }
 
 // New checks the options and makes a resolver.

@@ -190,9 +190,13 @@ func (r *Resolver) conclude(ctx context.Context, s *session, groups []*group, re
 	return second, nil
 }
 
+func (r *Resolver) rules() rules {
+	return rules{account: r.o.Account, settle: r.o.Settle, idle: r.o.SettleIdle, max: r.o.Max, horizon: r.o.Horizon}
+}
+
 // question puts together what is known of a group.
 func (r *Resolver) question(g *group, s *session) question {
-	q := question{rules: rules{account: r.o.Account, settle: r.o.Settle, idle: r.o.SettleIdle, max: r.o.Max, horizon: r.o.Horizon}}
+	q := question{rules: r.rules()}
 	q.read, q.records = s.reading(g), s.records(g)
 	for _, job := range g.jobs {
 		m := member{

@@ -6,6 +6,7 @@ import (
 	"sort"
 	"time"
 
+	"github.com/flowroute-worker/flowroute-worker/flowroute"
 	"github.com/flowroute-worker/flowroute-worker/jobs/ledger"
 )
 
@@ -57,16 +58,22 @@ type session struct {
 
 // begin prepares the read for these groups.
 func (r *Resolver) begin(ctx context.Context, groups []*group) (*session, error) {
-	s := &session{free: map[pair][]row{}, owners: map[ledger.Fingerprint]bool{}}
-	var err error
-	if s.clock, _, err = readClock(ctx, r.o.Redis, r.o.Prefix); err != nil {
-		return nil, err
-	}
 	firsts := make([]time.Time, len(groups))
 	for i, g := range groups {
 		firsts[i] = g.first()
 	}
 	slices.SortFunc(firsts, time.Time.Compare)
+	return r.beginAt(ctx, firsts)
+}
+
+// beginAt prepares a read that tells of everything since these moments, the earliest
+// first.
+func (r *Resolver) beginAt(ctx context.Context, firsts []time.Time) (*session, error) {
+	s := &session{free: map[pair][]row{}, owners: map[ledger.Fingerprint]bool{}}
+	var err error
+	if s.clock, _, err = readClock(ctx, r.o.Redis, r.o.Prefix); err != nil {
+		return nil, err
+	}
 	first := firsts[0]
 	s.start = first.Add(-max(windowBefore, s.clock.margin()))
 	if s.clock.learned() {
@@ -148,10 +155,21 @@ func (r *Resolver) pass(ctx context.Context, s *session, groups []*group) error 
 		pairs[g.pair] = true
 	}
 	s.times = append(s.times, time.Now())
-	p, err := r.readPass(ctx, s.start, pairs, s.known)
+	found := map[pair]map[string]row{}
+	p, err := r.readPass(ctx, s.start, s.known, func(m flowroute.MDR) {
+		of := pair{m.From, m.To}
+		if !pairs[of] {
+			return
+		}
+		if found[of] == nil {
+			found[of] = map[string]row{}
+		}
+		found[of][m.ID] = rowOf(m)
+	})
 	if err != nil {
 		return err
 	}
+	p.pairs = found
 	if len(s.passes) > 0 {
 		p.both(s.passes[len(s.passes)-1])
 	}

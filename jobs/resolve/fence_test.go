@@ -1,0 +1,109 @@
+package resolve_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/flowroute-worker/flowroute-worker/flowroute/flowroutetest"
+	"github.com/flowroute-worker/flowroute-worker/jobs"
+	"github.com/flowroute-worker/flowroute-worker/jobs/ledger"
+	"github.com/flowroute-worker/flowroute-worker/jobs/resolve"
+)
+
+// fenceUp raises a fence around the last moments: jobs created until now+within
+// may have been posted without Redis knowing.
+func (b bundle) fenceUp(gap, within time.Duration) {
+	b.t.Helper()
+	state, err := b.ledger.FenceState(b.t.Context())
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	now, err := b.ledger.Clock(b.t.Context())
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	ms := func(t time.Time) int64 { return t.UnixMilli() }
+	err = b.db.Client().HSet(b.t.Context(), ledger.DefaultPrefix+"fence", "run", state.Current, "up", "1", "id", "f1",
+		"from", ms(now.Add(-gap)), "at", ms(now.Add(within)), "ready", ms(now.Add(within+window+timeout+settle))).Err()
+	if err != nil {
+		b.t.Fatal(err)
+	}
+}
+
+func (b bundle) plant(body string) string {
+	b.t.Helper()
+	id, err := b.sim.Plant(flowroutetest.Record{From: ours, To: theirs, Body: body})
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	return id
+}
+
+// Redis has lost that some messages were posted, and some altogether: none is sent a
+// second time, and the others are sent.
+func TestFence(t *testing.T) {
+	t.Parallel()
+	b := setup(t, options{})
+	b.known()
+	b.fenceUp(time.Second, time.Second)
+	posted, altered, fresh := b.send(jobs.Message{Body: "posted"}), b.send(jobs.Message{Body: "altered"}), b.send(jobs.Message{Body: "fresh"})
+	record := b.plant("posted")
+	b.plant("altered Reply STOP to opt out")
+	orphan := b.plant("forgotten")
+	b.pass(2 * time.Second)
+	for _, id := range []string{posted, altered, fresh} {
+		if job := b.get(id); job.State != ledger.Queued && job.State != ledger.Review && job.State != ledger.Accepted {
+			t.Errorf("behind the fence: got %s", job.State)
+		}
+	}
+	b.chat()
+	if job := b.until(posted, ledger.Accepted); len(job.MDRs) != 1 || job.MDRs[0] != record || job.Reason != ledger.ReasonRedisLost {
+		t.Errorf("posted: got %+v", job)
+	}
+	if job := b.until(altered, ledger.Review); job.Reason != ledger.ReasonNearMatch || len(job.Evidence) == 0 {
+		t.Errorf("altered: got %+v", job)
+	}
+	b.until(fresh, ledger.Accepted)
+	again := b.send(jobs.Message{Body: "forgotten", Key: "order 1"})
+	if job := b.until(again, ledger.Accepted); len(job.MDRs) != 1 || job.MDRs[0] != orphan {
+		t.Errorf("asked for again: got %+v", job)
+	}
+	b.wantTaken("posted", 0)
+	b.wantTaken("altered", 0)
+	b.wantTaken("fresh", 1)
+	b.wantTaken("forgotten", 0)
+}
+
+// While the records do not prove themselves current, the fence stays up.
+func TestFenceWaitsForRecords(t *testing.T) {
+	t.Parallel()
+	b := setup(t, options{})
+	b.known()
+	b.fenceUp(time.Second, 500*time.Millisecond)
+	id := b.send(jobs.Message{Body: "posted"})
+	b.pass(500 * time.Millisecond)
+	b.sim.HoldRecords(6 * settle)
+	record := b.plant("posted")
+	b.chat()
+	if job := b.until(id, ledger.Accepted); len(job.MDRs) != 1 || job.MDRs[0] != record {
+		t.Errorf("got %+v", job)
+	}
+	b.wantTaken("posted", 0)
+}
+
+// A gap longer than the records are read back is a person's.
+func TestFenceBeyondReach(t *testing.T) {
+	t.Parallel()
+	b := setup(t, options{resolve: func(o *resolve.Options) { o.Reach = time.Minute }})
+	b.fenceUp(2*time.Minute, 500*time.Millisecond)
+	b.send(jobs.Message{Body: "old"})
+	b.chat()
+	b.pass(idle + 2*settle)
+	if state, err := b.ledger.FenceState(t.Context()); err != nil || !state.Up {
+		t.Errorf("got %+v, %v, want the fence up", state, err)
+	}
+	if n := b.reads(); n != 0 {
+		t.Errorf("read %d times, want never", n)
+	}
+	b.wantTaken("old", 0)
+}
