@@ -55,6 +55,10 @@ const (
 	// length of one after which nothing is known of the time before.
 	beatPatience = 5 * time.Second
 	beatLongest  = 8 * time.Second
+	// skewFine is as exact as the skew needs to be, skewFor how long an exact one is kept
+	// while only worse ones come.
+	skewFine = 5 * time.Millisecond
+	skewFor  = time.Minute
 )
 
 // Guard gives this process's signs of life to Redis, remembers what it did in the
@@ -79,6 +83,8 @@ type Guard struct {
 	newTo   map[string]int64 // processes that have not seen this one yet, with their beats
 	joined  bool             // newTo was filled since the last lapse
 	skew    time.Duration
+	skewOff time.Duration // by how much it may be wrong
+	skewAt  time.Time
 }
 
 // NewGuard makes a guard.
@@ -146,7 +152,7 @@ func (g *Guard) TakenIn(job ledger.NewJob) {
 }
 
 // Skew is how far this process's clock is ahead of Redis' (negative: behind), as the
-// last beat showed; zero before the first one.
+// beats of the last minute show; zero before the first one.
 func (g *Guard) Skew() time.Duration {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -255,7 +261,10 @@ func (g *Guard) call(ctx context.Context, p ledger.Pulse) (ledger.Pulsed, error)
 func (g *Guard) heard(ctx context.Context, p ledger.Pulse, a ledger.Pulsed, called, now time.Time) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.skew = called.Add(now.Sub(called) / 2).Sub(a.Now)
+	// An answer that came slowly says little of the clocks.
+	if off := now.Sub(called) / 2; off <= max(2*g.skewOff, skewFine) || now.Sub(g.skewAt) > skewFor {
+		g.skew, g.skewOff, g.skewAt = called.Add(off).Sub(a.Now), off, now
+	}
 	switch {
 	case g.cleared && !a.Cleared:
 		g.log.WarnContext(ctx, "redis was restarted: nothing is posted until the workers have told what they did lately")

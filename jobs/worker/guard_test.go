@@ -21,8 +21,7 @@ import (
 )
 
 const (
-	guardPatience = 1500 * time.Millisecond
-	guardTimeout  = 30 * time.Second // of a request, so that no intent lapses during a test
+	guardTimeout = 30 * time.Second // of a request, so that no intent lapses during a test
 )
 
 // scene is a Redis that loses writes, and the ledger on it.
@@ -42,6 +41,10 @@ func newScene(t *testing.T) scene {
 		t.Fatal("these tests need redis-server")
 	}
 	s.rdb = s.server.Client()
+	// Else a write may reach the file only after its answer, and a copy lack it.
+	if err := s.rdb.ConfigSet(t.Context(), "appendfsync", "always").Err(); err != nil {
+		t.Fatal(err)
+	}
 	s.ledger = s.newLedger(s.rdb)
 	return s
 }
@@ -71,12 +74,14 @@ func (s scene) actor(id string, change ...func(*worker.GuardOptions)) actor {
 	return a
 }
 
+// impatient waits little for workers that are dead.
+func impatient(o *worker.GuardOptions) { o.ExplainFor = time.Second }
+
 // newcomer runs a guard.
 func (s scene) newcomer(id string, change ...func(*worker.GuardOptions)) actor {
 	s.t.Helper()
 	a := actor{scene: s, proxy: s.server.Proxy(s.t)}
-	a.ledger = s.newLedger(a.proxy.Client())
-	o := worker.GuardOptions{Ledger: a.ledger, ID: id, Window: time.Millisecond, Timeout: time.Millisecond, Settle: time.Millisecond, ExplainFor: guardPatience}
+	o := worker.GuardOptions{Ledger: s.newLedger(a.proxy.Client()), ID: id, Window: time.Millisecond, Timeout: time.Millisecond, Settle: time.Millisecond, ExplainFor: 20 * time.Second}
 	for _, c := range change {
 		c(&o)
 	}
@@ -97,6 +102,13 @@ func (s scene) newcomer(id string, change ...func(*worker.GuardOptions)) actor {
 	}
 	s.t.Cleanup(a.stop)
 	return a
+}
+
+// hush keeps the actor from beating until its proxy resumes, as if no second passed.
+func (a actor) hush() {
+	a.t.Helper()
+	a.awaitFit()
+	a.proxy.Cut()
 }
 
 // die ends the process without a word to Redis.
@@ -128,7 +140,7 @@ func (a actor) awaitFit() {
 // beats is the number of the actor's last beat.
 func (a actor) beats() int64 {
 	a.t.Helper()
-	beats, err := a.scene.ledger.Beats(a.t.Context())
+	beats, err := a.ledger.Beats(a.t.Context())
 	if err != nil {
 		return 0
 	}
@@ -140,8 +152,7 @@ func (a actor) beats() int64 {
 	return 0
 }
 
-// awaitBeat returns right after one of the actor's beats, with most of a second until
-// its next.
+// awaitBeat waits for another beat of the actor.
 func (a actor) awaitBeat() {
 	a.t.Helper()
 	before := a.beats()
@@ -335,6 +346,15 @@ func (s scene) wantThere(d deeds) {
 	}
 }
 
+// awaitWritten waits until the last of it is written down again.
+func (s scene) awaitWritten(d deeds) {
+	s.t.Helper()
+	s.await("all written down again", func() bool {
+		last, err := s.ledger.Get(s.t.Context(), d.pending)
+		return err == nil && last.State == ledger.Accepted
+	})
+}
+
 func (s scene) oldJobs() []ledger.ID {
 	return []ledger.ID{s.create(s.newJob("")), s.create(s.newJob("")), s.create(s.newJob(""))}
 }
@@ -346,13 +366,14 @@ func TestGuardCopyPutBackLiveWorker(t *testing.T) {
 	s := newScene(t)
 	a := s.actor("w1")
 	old := s.oldJobs()
-	a.awaitBeat()
+	a.hush()
 	copied := copyDir(t, s.dir)
 	d := a.act(old)
 	s.putBack(copied)
 	if got := s.tryBegin(d.on, "t"); got.Decision != ledger.Fenced {
 		t.Errorf("begin before the worker has told: got %+v, want fenced", got)
 	}
+	a.proxy.Resume()
 	if f := s.awaitCleared(); f.Up {
 		t.Errorf("fence: got %+v, want none: the worker explained all", f)
 	}
@@ -368,7 +389,7 @@ func TestGuardCutFile(t *testing.T) {
 	s := newScene(t)
 	a := s.actor("w1")
 	old := s.oldJobs()
-	a.awaitBeat()
+	a.hush()
 	file := appendedFile(t, s.dir)
 	kept := fileSize(t, file)
 	d := a.act(old)
@@ -377,6 +398,7 @@ func TestGuardCutFile(t *testing.T) {
 		t.Fatal(err)
 	}
 	s.server.Restart()
+	a.proxy.Resume()
 	if f := s.awaitCleared(); f.Up {
 		t.Errorf("fence: got %+v, want none: the worker explained all", f)
 	}
@@ -417,10 +439,7 @@ func TestGuardOlderCopyPutBack(t *testing.T) {
 	if !f.Up {
 		t.Fatalf("fence: got %+v, want it up: beats are missing", f)
 	}
-	s.await("all written down again", func() bool {
-		j, err := s.ledger.Get(t.Context(), d.taken)
-		return err == nil && j.State == ledger.Queued
-	})
+	s.awaitWritten(d)
 	s.wantThere(d)
 	for name, id := range map[string]ledger.ID{"queued before": queued, "keyed": s.create(s.newJob("k9"))} {
 		if got := s.tryBegin(id, uuid.NewString()); got.Decision != ledger.Fenced {
@@ -443,7 +462,7 @@ func TestGuardCopyPutBackDeadWorker(t *testing.T) {
 	dead.act(old)
 	dead.die()
 	s.putBack(copied)
-	s.newcomer("fresh")
+	s.newcomer("fresh", impatient)
 	f := s.awaitCleared()
 	if !f.Up {
 		t.Fatalf("fence: got %+v, want it up", f)
@@ -462,10 +481,7 @@ func TestGuardRedisEmpty(t *testing.T) {
 	d := a.act(s.oldJobs())
 	last := time.Now()
 	s.putBack("")
-	s.await("all written down again", func() bool {
-		j, err := s.ledger.Get(t.Context(), d.taken)
-		return err == nil && j.State == ledger.Queued
-	})
+	s.awaitWritten(d)
 	f := s.awaitCleared()
 	if !f.Up || !f.From.Before(last) {
 		t.Errorf("fence: got %+v, want it up from before %v", f, last)
@@ -480,14 +496,15 @@ func TestGuardRedisEmpty(t *testing.T) {
 func TestGuardOneOfTwoDies(t *testing.T) {
 	t.Parallel()
 	s := newScene(t)
-	alive, dead := s.actor("alive"), s.actor("dead")
+	alive, dead := s.actor("alive", impatient), s.actor("dead")
 	old := s.oldJobs()
-	alive.awaitBeat()
+	alive.hush()
 	copied := copyDir(t, s.dir)
 	dead.begin(old[0])
 	token := alive.begin(old[1])
 	dead.die()
 	s.putBack(copied)
+	alive.proxy.Resume()
 	f := s.awaitCleared()
 	if !f.Up {
 		t.Fatalf("fence: got %+v, want it up", f)
@@ -534,7 +551,7 @@ func TestGuardOutcomeDuringOutage(t *testing.T) {
 	s := newScene(t)
 	a := s.actor("w1")
 	id := s.create(s.newJob(""))
-	a.awaitBeat()
+	a.hush()
 	copied := copyDir(t, s.dir)
 	outcome := ledger.Settlement{ID: id, Token: a.begin(id), To: ledger.Failed, Reason: ledger.ReasonRefused}
 	s.server.Kill()
@@ -543,6 +560,7 @@ func TestGuardOutcomeDuringOutage(t *testing.T) {
 		t.Fatal("settled while redis was away")
 	}
 	s.putBack(copied)
+	a.proxy.Resume()
 	s.awaitCleared()
 	if got := s.get(id); got.State != ledger.Failed || got.Attempts != 1 {
 		t.Errorf("job: got %s after %d posts, want it failed after one", got.State, got.Attempts)
@@ -585,12 +603,13 @@ func TestGuardForgets(t *testing.T) {
 	s := newScene(t)
 	a := s.actor("w1", func(o *worker.GuardOptions) { o.Most = 2 })
 	old := s.oldJobs()
-	a.awaitBeat()
+	a.hush()
 	copied := copyDir(t, s.dir)
 	for _, id := range old {
 		a.begin(id)
 	}
 	s.putBack(copied)
+	a.proxy.Resume()
 	s.awaitCleared()
 	for i, want := range []ledger.State{ledger.Queued, ledger.Sending, ledger.Sending} {
 		if got := s.get(old[i]); got.State != want {
