@@ -136,7 +136,7 @@ func (b bundle) until(id string, states ...ledger.State) ledger.Job {
 	tick := time.NewTicker(5 * time.Millisecond)
 	defer tick.Stop()
 	for {
-		job, err := b.jobs.Get(ctx, id)
+		job, err := b.jobs.Get(b.t.Context(), id)
 		if err != nil {
 			b.t.Fatal(err)
 		}

@@ -20,6 +20,9 @@ func (b bundle) nudge(id string) {
 	if err != nil {
 		b.t.Fatal(err)
 	}
+	if job.State.Final() {
+		return
+	}
 	serial, err := b.ledger.Renudge(b.t.Context(), job.ID)
 	if err != nil {
 		b.t.Fatal(err)
@@ -128,7 +131,7 @@ func TestPurchaseRefusedAfterAnUncertainOne(t *testing.T) {
 func TestPurchaseRuledNotSent(t *testing.T) {
 	t.Parallel()
 	b := setup(t, options{})
-	b.sim.FailNext("500-before", 5)
+	b.sim.FailNext("500-before", 4)
 	id := b.purchase(jobs.Purchase{Number: forSale})
 	b.until(id, ledger.Review)
 	b.rule(id, ledger.RuledNotSent)

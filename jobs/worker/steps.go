@@ -289,7 +289,8 @@ func (w *Worker) concluded(ctx context.Context, job ledger.Job, p plan, s *step,
 		return w.finish(ctx, job, p, token, *over)
 	}
 	reached := p.reached()
-	next := ledger.Settlement{ID: job.ID, Token: token, To: ledger.Queued, Reason: v.Reason, Detail: v.Detail, Release: !s.claim.IsZero() && reached.Number == ""}
+	turnedDown := !s.claim.IsZero() && reached.Number == ""
+	next := ledger.Settlement{ID: job.ID, Token: token, To: ledger.Queued, Reason: v.Reason, Detail: v.Detail, Release: turnedDown, Uncounted: turnedDown}
 	if reached.Number != before.Number {
 		next.Reason, next.Detail = ledger.ReasonReadBack, ""
 	}

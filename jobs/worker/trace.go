@@ -1,6 +1,8 @@
 package worker
 
 import (
+	"sync"
+
 	"github.com/flowroute-worker/flowroute-worker/flowroute"
 	"github.com/flowroute-worker/flowroute-worker/jobs/ledger"
 	"github.com/flowroute-worker/flowroute-worker/ratelimit"
@@ -37,16 +39,28 @@ func (w *Worker) pass(a *attempt, job ledger.ID) flowroute.Pass {
 	if w.o.Trace == nil {
 		return a.permit
 	}
-	return tracedPass{a.permit, func() { w.o.Trace(PointBody, job) }}
+	return &tracedPass{Permit: a.permit, left: func() { w.o.Trace(PointBody, job) }}
 }
 
-// tracedPass tells when the request has left.
+// tracedPass tells when the request has left. An answer may be faster than the word
+// that it was written.
 type tracedPass struct {
 	*ratelimit.Permit
+	once sync.Once
 	left func()
 }
 
-func (p tracedPass) Written(acked func() bool) {
+func (p *tracedPass) Written(acked func() bool) {
 	p.Permit.Written(acked)
-	p.left()
+	p.once.Do(p.left)
+}
+
+func (p *tracedPass) Responded() {
+	p.once.Do(p.left)
+	p.Permit.Responded()
+}
+
+func (p *tracedPass) Abandoned() {
+	p.once.Do(p.left)
+	p.Permit.Abandoned()
 }
