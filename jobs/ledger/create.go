@@ -12,8 +12,8 @@ import (
 
 // Create writes the job down, once: the same id again is reported as a duplicate
 // with the state it has now. Errors: [ErrConflict] when that job asks for
-// something else, or Redis' own. After an error of Redis the job may exist;
-// repeat the call with the same id.
+// something else, [ErrNotDurable], or Redis' own. After an error of Redis the job
+// may exist; repeat the call with the same id.
 func (l *Ledger) Create(ctx context.Context, job NewJob) (Created, error) {
 	created, errs := l.CreateMany(ctx, []NewJob{job})
 	return created[0], errs[0]
@@ -33,7 +33,7 @@ func (l *Ledger) CreateMany(ctx context.Context, jobs []NewJob) ([]Created, []er
 		}
 		calls, places = append(calls, args), append(places, i)
 	}
-	for i, reply := range l.runMany(ctx, scriptCreate, calls) {
+	for i, reply := range l.runDurably(ctx, scriptCreate, calls) {
 		place := places[i]
 		created[place], errs[place] = readCreated(jobs[place].ID, reply)
 	}

@@ -17,6 +17,14 @@ var ErrNotDurable = errors.New("redis does not report the write to be on its dis
 // takes up to a second or two.
 const diskPatience = 2500 * time.Millisecond
 
+// begin runs the script of [Ledger.Begin]; one that only looks writes nothing down.
+func (l *Ledger) begin(ctx context.Context, in Intent, call []any) reply {
+	if in.Token == "" {
+		return l.run(ctx, scriptBegin, call...)
+	}
+	return l.runDurably(ctx, scriptBegin, [][]any{call})[0]
+}
+
 // runDurably is runMany, but with [Options.Durable] an answer means that all of it is
 // on Redis' disk: else it is [ErrNotDurable].
 func (l *Ledger) runDurably(ctx context.Context, s *redis.Script, calls [][]any) []reply {

@@ -21,10 +21,12 @@ func (l *Ledger) Begin(ctx context.Context, in Intent) (Begun, error) {
 	if !in.Number.IsZero() {
 		number = in.Number.Digits()
 	}
-	r := l.run(ctx, scriptBegin,
+	call := []any{
 		in.ID.String(), in.ID[:], in.Token, in.Generation, in.Budget.Milliseconds(), in.Timeout.Milliseconds(),
 		in.Settle.Milliseconds(), in.Account, l.maxPosts, number, l.eventsMax, l.retention.Milliseconds(), in.Seen,
-		in.Fingerprint.String(), in.Worker, l.absentFor.Milliseconds(), l.claimsFor())
+		in.Fingerprint.String(), in.Worker, l.absentFor.Milliseconds(), l.claimsFor(),
+	}
+	r := l.begin(ctx, in, call)
 	if r.err != nil {
 		return Begun{}, fmt.Errorf("begin job: %w", r.err)
 	}
