@@ -20,7 +20,9 @@ if not owned then
   if not job.cold then save(job) end
   return {'same', f.s, displaced}
 end
-if ACCEPTED[f.s] then
+if ACCEPTED[f.s] and not has_mdr(job, mdr) then
+  return {'same', f.s, displaced} -- left for a twin
+elseif ACCEPTED[f.s] then
   event(job, f.s, REASON.receipt, mdr, most)
 else
   set(job, 'e', nil)

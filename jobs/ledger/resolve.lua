@@ -62,7 +62,7 @@ for _, id in ipairs(order) do
   elseif rest == 'n' and job.f.s == 'u' and not job.f.ap and not job.f.m then
     absent(job, REASON.proven_absent, ARGV[2], ARGV[4] == '1', tonumber(ARGV[8]), most, retention)
     changed(job)
-  elseif rest == 'r' and (job.f.s == 'u' or ACCEPTED[job.f.s]) then
+  elseif rest == 'r' and (job.f.s == 'u' or ACCEPTED[job.f.s]) and not job.f.m then
     set(job, 'e', ARGV[6] ~= '' and ARGV[6] or nil)
     set(job, 'ev', ARGV[7] ~= '' and ARGV[7] or nil)
     move(job, 'r', tonumber(ARGV[5]), most)

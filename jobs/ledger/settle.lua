@@ -63,7 +63,8 @@ if not open then
   return answer('ok', finish(job, retention))
 end
 
-if f.s == to and (to == 'u' or to == 'r') then return answer('same') end
+-- That an outcome is unknown tells nothing new of a job that is not on the wire.
+if f.s == to and to == 'r' or to == 'u' and f.s ~= 's' then return answer('same') end
 
 if to == 'a' then take_mdr() end
 if f.pp then
