@@ -96,9 +96,19 @@ func (s *service) parts() (parts, error) {
 	if err != nil {
 		return nil, err
 	}
+	punctual, err := jobs.NewClient(s.asks, jobs.Options{Logger: s.log})
+	if err != nil {
+		return nil, err
+	}
+	guard, err := worker.NewGuard(worker.GuardOptions{
+		Ledger: punctual.Ledger(), ID: fmt.Sprintf("%s.%d", s.o.Name, os.Getpid()), Window: t.Window, Timeout: t.Timeout, Settle: t.Settle, Logger: s.log,
+	})
+	if err != nil {
+		return nil, err
+	}
 	w, err := worker.New(worker.Options{
 		Redis: s.redis, Jobs: s.jobs, API: s.api, Limiter: s.limiter, Account: account, Syncs: syncs, Numbers: numbers,
-		Callback: callback, Trace: s.o.Die.trace(),
+		Guard: guard, Callback: callback, Trace: s.o.Die.trace(),
 		Rates: s.o.Limits, Timeout: t.Timeout, Settle: t.Settle, GiveUp: t.Max, ShutdownTimeout: 10 * time.Second,
 		Sweep: time.Second, Poll: 20 * time.Millisecond, Concurrency: 24, Logger: s.log,
 	})
@@ -106,7 +116,7 @@ func (s *service) parts() (parts, error) {
 		return nil, err
 	}
 	resolver, err := resolve.New(resolve.Options{
-		Ledger: s.jobs.Ledger(), API: s.api.WithGate(worker.Gate(s.limiter, ratelimit.LaneResolve)), Redis: s.redis, Account: account, Jobs: s.jobs,
+		Ledger: punctual.Ledger(), API: s.api.WithGate(worker.Gate(s.limiter, ratelimit.LaneResolve)), Redis: s.asks, Account: account, Nudge: w.Resend,
 		Settle: t.Settle, SettleIdle: t.Idle, Max: t.Max, Tick: t.Settle / 8, Logger: s.log,
 	})
 	if err != nil {

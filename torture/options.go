@@ -1,6 +1,7 @@
 package torture
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -38,6 +39,9 @@ type Options struct {
 	// For is how long jobs are asked for and trouble is made. Defaults to what the
 	// messages need at a good third of the limit, at least 20 s.
 	For time.Duration
+	// GiveUp is AMBIGUOUS_MAX: after that, what is unknown goes to a person. Defaults to
+	// its hour, scaled.
+	GiveUp time.Duration
 	// Rest is how long after that everything may take to come to rest. Defaults to
 	// three times AMBIGUOUS_MAX, scaled, and what a backlog needs.
 	Rest time.Duration
@@ -110,7 +114,7 @@ func (o Options) Validate() error {
 	if o.Fsync != "" && o.Fsync != FsyncAlways && o.Fsync != FsyncEverySecond {
 		bad("fsync %q: %s or %s", o.Fsync, FsyncAlways, FsyncEverySecond)
 	}
-	if o.For < 0 || o.Rest < 0 {
+	if min(o.For, o.Rest, o.GiveUp) < 0 {
 		bad("times are not negative")
 	}
 	if len(o.Child) == 0 {
@@ -127,7 +131,6 @@ type times struct {
 	Settle  time.Duration // AMBIGUOUS_SETTLE
 	Idle    time.Duration // AMBIGUOUS_SETTLE_IDLE
 	Max     time.Duration // AMBIGUOUS_MAX
-	LagFor  time.Duration // how long a lag of the records is remembered; 24 h
 }
 
 // times are the documented defaults by the scale. Window and Path have a floor: on
@@ -140,8 +143,7 @@ func (o Options) times() times {
 		Timeout: short(time.Minute),
 		Settle:  short(2 * time.Minute),
 		Idle:    short(15 * time.Minute),
-		Max:     short(time.Hour),
-		LagFor:  short(24 * time.Hour / 40),
+		Max:     cmp.Or(o.GiveUp, short(time.Hour)),
 	}
 }
 

@@ -16,7 +16,6 @@ import (
 type Plan struct {
 	Items []Item // in the order in which they are asked for
 	Steps []Step // in the order of their times
-	seed  uint64
 }
 
 // Item is one job that the producer asks for. One of Message, Purchase, Update and
@@ -66,7 +65,7 @@ func sender(n int) string { return fmt.Sprintf("1206555010%d", n) }
 // NewPlan draws a plan.
 func NewPlan(o Options) Plan {
 	o.setDefaults()
-	p := Plan{seed: o.Seed}
+	p := Plan{}
 	p.Items = newLoad(o, rand.New(rand.NewPCG(o.Seed, 1)))
 	p.Steps = newTrouble(o, rand.New(rand.NewPCG(o.Seed, 2)))
 	return p
