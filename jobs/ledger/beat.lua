@@ -18,7 +18,7 @@
 -- returns {ok | again: write down first what you remember, now, run, number of the stored
 --          beat or -1, 1 when the ledger is cleared for this run, then worker, beat, …}
 local BEATS, FENCE = P .. 'beats', P .. 'fence'
-local NEAR = 15000      -- who beat this shortly before the newest beat may have posted after it
+local NEAR = 30000      -- who beat this shortly before the newest beat may have posted after it
 local GAP = 60000       -- a longer time without beats nobody explains
 local MEMORY = 600000   -- how long before a loss of everything a producer's key may be from
 local DAY = 86400000
@@ -59,14 +59,22 @@ end
 
 local beats = redis.call('HGETALL', BEATS)
 
--- notice keeps what is there of a former run, before anybody beats again.
+-- notice keeps what is there of a former run, before anybody beats again. What an
+-- earlier restart left unexplained stays so.
 local function notice()
   local newest, waiting = tonumber(f.last or '0'), {}
   for i = 2, #beats, 2 do newest = math.max(newest, beat_of(beats[i]) or 0) end
   for i = 1, #beats, 2 do
-    if (beat_of(beats[i + 1]) or 0) >= newest - NEAR then waiting[#waiting + 1] = beats[i] end
+    if (beat_of(beats[i + 1]) or 0) >= newest - NEAR then waiting[beats[i]] = true end
   end
-  f.nrun, f.nat, f.nbeat, f.nwait = run, now, newest, table.concat(waiting, ' ')
+  if f.nrun then
+    for id in string.gmatch(f.nwait, '%S+') do waiting[id] = true end
+    newest = tonumber(f.nbeat)
+  end
+  local ids = {}
+  for id in pairs(waiting) do ids[#ids + 1] = id end
+  table.sort(ids)
+  f.nrun, f.nat, f.nbeat, f.nwait = run, now, newest, table.concat(ids, ' ')
   redis.call('HSET', FENCE, 'nrun', run, 'nat', int(now), 'nbeat', int(newest), 'nwait', f.nwait)
 end
 

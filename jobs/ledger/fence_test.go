@@ -204,6 +204,60 @@ func TestFenceOneOfTwoDied(t *testing.T) {
 	}
 }
 
+// Redis is restarted again before the first time is explained.
+func TestFenceRestartedTwice(t *testing.T) {
+	t.Parallel()
+	b, server := own(t)
+	b.pulse(ledger.Pulse{Worker: "dead"})
+	alive, first := b.pulse(ledger.Pulse{Worker: "alive"})
+	var answer ledger.Pulsed
+	for range 2 {
+		b.restart(server)
+		if alive, answer = b.pulse(alive); !answer.Again {
+			t.Fatalf("beat after a restart: got %+v, want to be asked to write down again", answer)
+		}
+		alive.Run, alive.Asserted = answer.Run, true
+		if alive, answer = b.pulse(alive); answer.Cleared {
+			t.Fatalf("beat: got %+v, want not cleared: the other one is missing", answer)
+		}
+		// By now only the living worker's beat is recent.
+		b.rdb.HSet(t.Context(), "{flowroute}:beats", "dead", itoa(first.Now.Add(-time.Hour).UnixMilli())+" r 1")
+	}
+	b.pulseUntilCleared(alive)
+	if f := b.fence(); !f.Up || !f.From.Equal(first.Now) {
+		t.Errorf("fence: got %+v, want it up from %v", f, first.Now)
+	}
+}
+
+// A restart that is explained leaves a fence that was up as it is.
+func TestFenceStaysUpOverARestart(t *testing.T) {
+	t.Parallel()
+	b, server, f := raised(t)
+	p, _ := b.pulse(ledger.Pulse{Worker: "w2"})
+	w1 := ledger.Pulse{Worker: "w1"}
+	beats, err := b.Beats(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, beat := range beats {
+		switch beat.Worker {
+		case "w1":
+			w1.Acked, w1.AckedAt, w1.Run = beat.Seq, beat.At, beat.Run
+		case "dead":
+			b.rdb.HDel(t.Context(), "{flowroute}:beats", "dead")
+		}
+	}
+	b.restart(server)
+	for _, worker := range []ledger.Pulse{p, w1} {
+		_, answer := b.pulse(worker)
+		worker.Run, worker.Asserted = answer.Run, true
+		b.pulse(worker)
+	}
+	if got := b.fence(); got.Restarted() || !got.Up || got.ID != f.ID {
+		t.Errorf("fence: got %+v, want %+v still up, and the restart explained", got, f)
+	}
+}
+
 func TestFenceNobodyAnswers(t *testing.T) {
 	t.Parallel()
 	b, server := own(t)

@@ -51,10 +51,9 @@ const (
 	// goneAfter is the age of a beat whose process is not waited for: longer than
 	// lapse and blindAfter, with a beat's time on its way.
 	goneAfter = 6 * time.Second
-	// beatPatience bounds one call, where the client keeps to it, and beatLongest is the
-	// length of one after which nothing is known of the time before.
-	beatPatience = 5 * time.Second
-	beatLongest  = 8 * time.Second
+	// beatPatience bounds one call, where the client keeps to it. One that took longer
+	// was stopped on its way.
+	beatPatience = 4 * time.Second
 	// skewFine is as exact as the skew needs to be, skewFor how long an exact one is kept
 	// while only worse ones come.
 	skewFine = 5 * time.Millisecond
@@ -273,7 +272,7 @@ func (g *Guard) heard(ctx context.Context, p ledger.Pulse, a ledger.Pulsed, call
 	}
 	g.cleared = a.Cleared
 	if a.Again {
-		g.blind = g.blind || elapsed(called, now) > beatLongest
+		g.blind = g.blind || elapsed(called, now) > beatPatience+time.Second
 		return
 	}
 	if g.acked == 0 || elapsed(g.called, called) > lapse {
