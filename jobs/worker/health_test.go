@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/flowroute-worker/flowroute-worker/flowroute"
 	"github.com/flowroute-worker/flowroute-worker/jobs"
 	"github.com/flowroute-worker/flowroute-worker/jobs/ledger"
 	"github.com/flowroute-worker/flowroute-worker/jobs/worker"
@@ -35,6 +36,19 @@ func TestSyncAsProbe(t *testing.T) {
 	b.until(b.send(jobs.Message{}), ledger.Accepted)
 }
 
+// patient gives a worker time for each request: what these tests are about is not
+// what happens when an answer comes late on a busy machine.
+func (b bundle) patient(o *worker.Options) {
+	const timeout = 20 * time.Second
+	api, err := flowroute.New(flowroute.Options{BaseURL: b.sim.URL, Timeout: timeout,
+		Credentials: flowroute.Credentials{AccessKey: b.sim.AccessKey, SecretKey: b.sim.SecretKey}})
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	b.t.Cleanup(api.Close)
+	o.API, o.Timeout = api, timeout
+}
+
 // With refused credentials, jobs that read before they write wait like all others:
 // the API is asked once in a while, by one of them. All are done soon after the
 // credentials were mended.
@@ -47,7 +61,7 @@ func TestReadsWaitAtTheBreaker(t *testing.T) {
 	for range 5 {
 		ids = append(ids, b.purchase(jobs.Purchase{Search: &jobs.NumberSearch{StartsWith: "1201555"}}))
 	}
-	stop := b.start(options{})
+	stop := b.start(options{worker: b.patient})
 	b.eventually("an open breaker", func() bool {
 		breaker, err := b.ledger.PeekBreaker(t.Context(), worker.BreakerName)
 		return err == nil && breaker.Open
@@ -64,7 +78,7 @@ func TestReadsWaitAtTheBreaker(t *testing.T) {
 		}
 	}
 	b.sim.SecretKey = key
-	b.start(options{})
+	b.start(options{worker: b.patient})
 	for _, id := range ids {
 		if job := b.until(id, ledger.Done, ledger.Failed); job.State != ledger.Done || job.Attempts > 1 {
 			t.Errorf("got %s after %d attempts: %s", job.State, job.Attempts, job.Detail)
@@ -75,7 +89,8 @@ func TestReadsWaitAtTheBreaker(t *testing.T) {
 // Senders that are not ours are refused one by one, and stop nobody else.
 func TestStrangersStopNobody(t *testing.T) {
 	t.Parallel()
-	b := setup(t, options{})
+	b := setup(t, options{stopped: true})
+	b.start(options{worker: b.patient})
 	var strangers []string
 	for _, from := range []string{"+12065559991", "+12065559992", "+12065559993", "+12065559994", "+12065559995"} {
 		strangers = append(strangers, b.send(jobs.Message{From: from}))
