@@ -101,7 +101,8 @@ func (s *service) parts() (parts, error) {
 		return nil, err
 	}
 	guard, err := worker.NewGuard(worker.GuardOptions{
-		Ledger: punctual.Ledger(), ID: fmt.Sprintf("%s.%d", s.o.Name, os.Getpid()), Window: t.Window, Timeout: t.Timeout, Settle: t.Settle, Logger: s.log,
+		Ledger: punctual.Ledger(), ID: fmt.Sprintf("%s.%d", s.o.Name, os.Getpid()), Window: t.Window, Timeout: t.Timeout, Settle: t.Settle,
+		ExplainFor: t.Explain, Logger: s.log,
 	})
 	if err != nil {
 		return nil, err

@@ -37,7 +37,7 @@ type Options struct {
 	Scale float64
 	Fsync Fsync // Defaults to FsyncAlways.
 	// For is how long jobs are asked for and trouble is made. Defaults to what the
-	// messages need at a good third of the limit, at least 20 s.
+	// messages need at a third of the limit, at least 20 s.
 	For time.Duration
 	// GiveUp is AMBIGUOUS_MAX: after that, what is unknown goes to a person. Defaults to
 	// its hour, scaled.
@@ -84,7 +84,7 @@ func (o *Options) setDefaults() {
 		o.Fsync = FsyncAlways
 	}
 	if o.For == 0 {
-		perSecond := 0.4 * float64(o.limits().SMS.N)
+		perSecond := 0.3 * float64(o.limits().SMS.N)
 		o.For = max(20*time.Second, time.Duration(float64(o.Messages)/perSecond*float64(time.Second)))
 	}
 	if o.Rest == 0 {
@@ -131,6 +131,7 @@ type times struct {
 	Settle  time.Duration // AMBIGUOUS_SETTLE
 	Idle    time.Duration // AMBIGUOUS_SETTLE_IDLE
 	Max     time.Duration // AMBIGUOUS_MAX
+	Explain time.Duration // how long workers may take to tell what they did
 }
 
 // times are the documented defaults by the scale. Window and Path have a floor: on
@@ -144,6 +145,7 @@ func (o Options) times() times {
 		Settle:  short(2 * time.Minute),
 		Idle:    short(15 * time.Minute),
 		Max:     cmp.Or(o.GiveUp, short(time.Hour)),
+		Explain: max(short(10*time.Second), 3*time.Second),
 	}
 }
 

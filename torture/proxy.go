@@ -240,12 +240,12 @@ func (p *proxy) deliver(request []byte, delay time.Duration) {
 		return
 	}
 	defer server.Close()
-	if _, err := server.Write(request); err != nil {
-		return
-	}
 	p.mu.Lock()
 	p.late++
 	p.mu.Unlock()
+	if _, err := server.Write(request); err != nil {
+		return
+	}
 	_ = server.SetReadDeadline(time.Now().Add(2 * time.Second))
 	_, _ = server.Read(make([]byte, 1)) // it is being answered; nobody listens
 }
