@@ -32,6 +32,7 @@ type member struct {
 // record is an outbound record of the group's pair of numbers.
 type record struct {
 	mdr     string
+	parts   []string  // the records of the further parts, of a text that was split
 	at      time.Time // allowing for the clock offset
 	same    bool      // its text is the group's
 	refused bool      // it may be what a refusal has left
@@ -47,6 +48,7 @@ type reading struct {
 	reaches bool          // what is known of accepted messages goes back to the first intent
 	missing []time.Time   // when messages were accepted that are not in it
 	rows    int           // of all pairs, inbound ones too
+	blurred bool          // a record does not say whose it is
 	known   int           // messages known to be accepted that it should show
 	latest  time.Time     // when the latest message was accepted that is in it
 	lag     time.Duration // the largest seen of late
@@ -89,6 +91,7 @@ const (
 	whyUnsteady why = "unsteady"       // two passes differ
 	whyForeign  why = "foreign"        // more records than posts
 	whyAccount  why = "other_account"  // posted with another account's key
+	whyBlurred  why = "blurred"        // a record does not say whose it is
 	whyFailed   why = "read_failed"    // Flowroute's records could not be read
 	whyHorizon  why = "beyond_horizon" // too long ago
 )
@@ -224,6 +227,8 @@ func (q question) notCurrent(left []member) why {
 		unseen = unseen || at.After(over)
 	}
 	switch {
+	case q.read.blurred:
+		return whyBlurred
 	case !q.read.reaches:
 		return whyReach
 	case 2*q.read.lag >= q.rules.settle:
@@ -267,7 +272,9 @@ func (q question) match() match {
 		if at < 0 {
 			return false
 		}
-		found.claims = append(found.claims, ledger.Claim{ID: members[i].ID, MDR: free[at].mdr})
+		for _, mdr := range append([]string{free[at].mdr}, free[at].parts...) {
+			found.claims = append(found.claims, ledger.Claim{ID: members[i].ID, MDR: mdr})
+		}
 		free = slices.Delete(free, at, at+1)
 		given[i]++
 		return true
@@ -334,8 +341,9 @@ func (q question) strangers(found *match, members []member, free []record) {
 	}
 	for _, c := range slices.Clone(found.claims) {
 		if !certain(c.ID) {
-			i := slices.IndexFunc(q.records, func(r record) bool { return r.mdr == c.MDR })
-			found.more = append(found.more, q.records[i])
+			if i := slices.IndexFunc(q.records, func(r record) bool { return r.mdr == c.MDR }); i >= 0 {
+				found.more = append(found.more, q.records[i])
+			}
 		}
 	}
 	if found.claims = slices.DeleteFunc(found.claims, func(c ledger.Claim) bool { return !certain(c.ID) }); len(found.claims) == 0 {

@@ -142,6 +142,7 @@ func TestDecide(t *testing.T) {
 		"2 other text, lagging for long":   {ask(a, rec("r1", 1, other), lacks(100), began(65+3600)), reviews(ledger.ReasonNearMatch, whyMissing)},
 		"2 other text, another job's":      {ask(a, rec("r1", 1, other, claimed)), none},
 		"2 other text, another open job's": {ask(a, rec("r1", 1, theirs)), waits(whyTheirs)},
+		"2 a record of whomever":           {ask(a, read(func(r *reading) { r.blurred = true })), waits(whyBlurred)},
 		"2 one of theirs, one of nobody":   {ask(a, rec("r1", 1, theirs), rec("r2", 2, other)), reviews(ledger.ReasonNearMatch, whyNear)},
 		"2 other text, from long before":   {ask(a, rec("r1", -61, other)), none},
 		"2 other text, within the margin":  {ask(a, rec("r1", -59, other)), reviews(ledger.ReasonNearMatch, whyNear)},
@@ -203,6 +204,7 @@ func TestDecide(t *testing.T) {
 
 		// 40: a refusal may leave a record.
 		"40 a refusal's record":    {ask(a, rec("r1", 1, failed)), reviews(ledger.ReasonNearMatch, whyNear)},
+		"40 split":                 {ask(a, rec("r1", 1, func(r *record) { r.parts = []string{"r2", "r3"} })), found(gets('a', "r1"), gets('a', "r2"), gets('a', "r3"))},
 		"40 beside its own":        {ask(a, rec("r1", 1, failed), rec("r2", 2)), found(gets('a', "r2"))},
 		"40 not current":           {ask(a, rec("r1", 1, failed), lacks(100)), waits(whyMissing)},
 		"40 it is another message": {ask(a, rec("r1", 1, failed, claimed)), none},

@@ -122,6 +122,8 @@ func explain(w why) string {
 		return "there are more records of this text than posts: somebody else sends it too"
 	case whyAccount:
 		return "it was posted with the key of another account"
+	case whyBlurred:
+		return "a record of Flowroute's does not say from whom or to whom it is"
 	case whyFailed:
 		return "Flowroute's records could not be read for a day"
 	case whyHorizon:

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"log/slog"
-	"strings"
 	"time"
 
 	"github.com/flowroute-worker/flowroute-worker/flowroute"
@@ -64,7 +63,7 @@ func (r *Resolver) lookAtFence(ctx context.Context) error {
 	if err != nil || clock.Before(fence.Ready) {
 		return err
 	}
-	err = lease.Hold(ctx, r.o.Redis, keyLease(r.o.Prefix), lease.Options{TTL: leaseTTL}, func(ctx context.Context) error {
+	err = lease.Hold(ctx, r.o.Redis, r.o.LeaseKey, lease.Options{TTL: leaseTTL}, func(ctx context.Context) error {
 		return r.clearGap(ctx, fence)
 	})
 	if errors.Is(err, lease.ErrHeld) {
@@ -156,6 +155,7 @@ func (r *Resolver) readGap(ctx context.Context, fence ledger.Fence, report *Roun
 	}
 	q := question{rules: r.rules(), read: reading{
 		began: s.began, passes: 2, lag: s.lag, missing: s.missing, latest: s.latest, known: len(s.known.list), rows: s.passes[1].rows,
+		blurred: s.passes[1].blurred,
 		// What Redis has forgotten of its own past cannot be asked of it.
 		reaches: true,
 	}}
@@ -187,7 +187,7 @@ func (r *Resolver) gapPass(ctx context.Context, s *session) (map[string]lostReco
 	rows := map[string]lostRecord{}
 	p, err := r.readPass(ctx, s.start, s.known, func(m flowroute.MDR) {
 		if _, known := s.known.index[m.ID]; !known {
-			rows[m.ID] = lostRecord{row: rowOf(m), of: pair{m.From, m.To}, text: strings.Clone(jobs.NormalBody(m.Body))}
+			rows[m.ID] = lostRecord{row: rowOf(m), of: pair{m.From, m.To}}
 		}
 	})
 	if err != nil {

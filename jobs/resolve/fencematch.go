@@ -13,9 +13,8 @@ import (
 // whose traces Redis may have lost.
 type lostRecord struct {
 	row
-	of   pair
-	at   time.Time // allowing for the clock offset
-	text string    // normalised
+	of pair
+	at time.Time // allowing for the clock offset
 }
 
 // waiting is a message that is queued, as far as Redis knows.

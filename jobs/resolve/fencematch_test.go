@@ -19,7 +19,7 @@ const (
 func textPrint(body string) ledger.Fingerprint { return jobs.Fingerprint(gapFrom, gapTo, body, false) }
 
 func lostRec(mdr string, second int, body string, change ...func(*lostRecord)) lostRecord {
-	r := lostRecord{row: row{mdr: mdr, fingerprint: textPrint(body)}, of: pair{gapFrom, gapTo}, at: at(second), text: jobs.NormalBody(body)}
+	r := lostRecord{row: row{mdr: mdr, fingerprint: textPrint(body), text: jobs.NormalBody(body)}, of: pair{gapFrom, gapTo}, at: at(second)}
 	for _, c := range change {
 		c(&r)
 	}

@@ -2,6 +2,7 @@ package resolve
 
 import (
 	"context"
+	"strings"
 	"time"
 
 	"github.com/flowroute-worker/flowroute-worker/flowroute"
@@ -23,6 +24,7 @@ type row struct {
 	status      string
 	mms         bool
 	refused     bool
+	text        string // normalised
 }
 
 // pass is one look at the whole window. Only what matters is kept of it.
@@ -30,6 +32,8 @@ type pass struct {
 	pairs map[pair]map[string]row // by record id
 	seen  []time.Time             // of each control: its record's time; zero: not in it
 	rows  int
+	// blurred: a record does not say whose it is.
+	blurred bool
 }
 
 // controls are messages that Flowroute is known to have accepted.
@@ -61,7 +65,11 @@ func (r *Resolver) readPass(ctx context.Context, start time.Time, known controls
 			return nil, err
 		}
 		p.rows++
-		if m.ID == "" || m.Direction == flowroute.Inbound {
+		if m.Direction == flowroute.Inbound {
+			continue
+		}
+		if m.From, m.To = digits(m.From), digits(m.To); m.ID == "" || m.From == "" || m.To == "" {
+			p.blurred = true
 			continue
 		}
 		if at, ok := known.index[m.ID]; ok {
@@ -77,8 +85,17 @@ func (r *Resolver) readPass(ctx context.Context, start time.Time, known controls
 func rowOf(m flowroute.MDR) row {
 	return row{
 		mdr: m.ID, stamp: m.Timestamp, fingerprint: jobs.Fingerprint(m.From, m.To, m.Body, m.IsMMS),
-		status: m.Status, mms: m.IsMMS, refused: refused(m),
+		status: m.Status, mms: m.IsMMS, refused: refused(m), text: jobs.NormalBody(m.Body),
 	}
+}
+
+// digits is a number as the ledger has it: eleven digits.
+func digits(number string) string {
+	number = strings.TrimPrefix(number, "+")
+	if len(number) == 10 {
+		return "1" + number
+	}
+	return number
 }
 
 // refused reports whether a record may be what a refusal has left: it failed, and

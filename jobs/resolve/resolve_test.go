@@ -24,7 +24,7 @@ func TestLostAnswers(t *testing.T) {
 		"quotes":           {[]string{"accepted-then-cut", "quotes-replaced"}, ledger.Accepted, ledger.ReasonMatched, 1},
 		"suffixed":         {[]string{"accepted-then-cut", "body-suffixed"}, ledger.Review, ledger.ReasonNearMatch, 1},
 		"redacted":         {[]string{"accepted-then-cut", "body-redacted"}, ledger.Review, ledger.ReasonNearMatch, 1},
-		"split":            {[]string{"accepted-then-cut", "split-records"}, ledger.Review, ledger.ReasonNearMatch, 1},
+		"split":            {[]string{"accepted-then-cut", "split-records"}, ledger.Accepted, ledger.ReasonMatched, 1},
 		"never came":       {[]string{"reset-before"}, ledger.Accepted, ledger.ReasonNone, 1},
 		"500, not taken":   {[]string{"500-before"}, ledger.Accepted, ledger.ReasonNone, 1},
 		"silent, no taken": {[]string{"silence-before"}, ledger.Accepted, ledger.ReasonNone, 1},

@@ -29,6 +29,7 @@ type Options struct {
 	Jobs  *jobs.Client
 	Nudge func(context.Context, ledger.Job) error
 
+	Timeout    time.Duration // of one request that posts a message. Defaults to 60 s.
 	Settle     time.Duration // how long the records get before their silence can count. Defaults to 2 minutes.
 	SettleIdle time.Duration // the same when no later message proves them current. Defaults to 15 minutes.
 	Max        time.Duration // after that a person decides. Defaults to 1 h.
@@ -37,6 +38,7 @@ type Options struct {
 	Hold       bool          // a message that is proven absent goes to a person as well
 	PageSize   int           // records asked for in one request. Defaults to 5000.
 	Tick       time.Duration // how often it looks for open outcomes. Defaults to 1 s.
+	LeaseKey   string        // of the lease that keeps two from reading the same. Defaults to one beside the ledger's keys.
 
 	Metrics *Metrics     // Defaults to ones that nobody sees.
 	Logger  *slog.Logger // Defaults to none.
@@ -64,15 +66,17 @@ func New(o Options) (*Resolver, error) {
 		return nil, errors.New("resolve: no account")
 	case o.Jobs == nil && o.Nudge == nil:
 		return nil, errors.New("resolve: nothing to wake the workers with")
-	case min(o.Settle, o.SettleIdle, o.Max, o.Reach, o.Horizon, o.Tick) < 0 || o.PageSize < 0:
+	case min(o.Timeout, o.Settle, o.SettleIdle, o.Max, o.Reach, o.Horizon, o.Tick) < 0 || o.PageSize < 0:
 		return nil, errors.New("resolve: options must not be negative")
 	}
 	o.Prefix = cmp.Or(o.Prefix, ledger.DefaultPrefix)
+	o.Timeout = cmp.Or(o.Timeout, time.Minute)
 	o.Settle = cmp.Or(o.Settle, 2*time.Minute)
 	o.SettleIdle = max(cmp.Or(o.SettleIdle, 15*time.Minute), o.Settle)
 	o.Max = cmp.Or(o.Max, time.Hour)
 	o.Reach = cmp.Or(o.Reach, 24*time.Hour)
 	o.Horizon = cmp.Or(o.Horizon, 7*24*time.Hour)
+	o.LeaseKey = cmp.Or(o.LeaseKey, keyLease(o.Prefix))
 	o.PageSize = cmp.Or(o.PageSize, 5000)
 	o.Tick = cmp.Or(o.Tick, time.Second)
 	r := &Resolver{o: o, log: o.Logger, metrics: o.Metrics, watch: newWatch(), pace: newPace(o.Tick), alerts: map[string]time.Time{}}
@@ -99,12 +103,11 @@ func (r *Resolver) Run(ctx context.Context) error {
 			return nil
 		case <-timer.C:
 		}
-		started := time.Now()
 		if err := r.tick(ctx); err != nil && ctx.Err() == nil {
 			r.alert(ctx, slog.LevelWarn, "open outcomes not looked at", "err", err)
 		}
 		// A look that takes long is made less often.
-		timer.Reset(max(r.o.Tick, 4*min(time.Since(started), 10*time.Second)))
+		timer.Reset(max(r.o.Tick, 4*min(r.watch.took, 10*time.Second)))
 	}
 }
 
@@ -117,7 +120,7 @@ func (r *Resolver) tick(ctx context.Context) error {
 	if err != nil || len(due) == 0 || !r.pace.may(time.Now()) {
 		return err
 	}
-	err = lease.Hold(ctx, r.o.Redis, keyLease(r.o.Prefix), lease.Options{TTL: leaseTTL}, func(ctx context.Context) error {
+	err = lease.Hold(ctx, r.o.Redis, r.o.LeaseKey, lease.Options{TTL: leaseTTL}, func(ctx context.Context) error {
 		return r.round(ctx, due)
 	})
 	if errors.Is(err, lease.ErrHeld) {

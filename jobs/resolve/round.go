@@ -203,8 +203,8 @@ func (r *Resolver) question(g *group, s *session) question {
 			Member:  ledger.Member{ID: job.ID, State: job.State, Attempt: job.Attempts},
 			account: job.Account, first: job.FirstTried, since: job.Updated(), ready: job.ResolveAt, held: len(job.MDRs),
 		}
-		if sight := r.watch.seen[watched{job.ID, job.Attempts}]; sight != nil && !sight.since.IsZero() {
-			m.watched, m.pinned = s.asked.Sub(sight.since), sight.pinned
+		if m.watched = r.watched(job, s.asked); m.watched > 0 {
+			m.pinned = r.watch.seen[watched{job.ID, job.Attempts}].pinned
 		}
 		q.members = append(q.members, m)
 	}
@@ -218,7 +218,7 @@ func (s *session) reading(g *group) reading {
 		reaches: !g.first().Before(s.reach), missing: s.missing, latest: s.latest, known: len(s.known.list),
 	}
 	if n := len(s.passes); n > 0 {
-		read.rows = s.passes[n-1].rows
+		read.rows, read.blurred = s.passes[n-1].rows, s.passes[n-1].blurred
 		read.equal = n > 1 && s.passes[n-1].same(s.passes[n-2], g.pair)
 	}
 	return read
@@ -226,8 +226,8 @@ func (s *session) reading(g *group) reading {
 
 // records are the unclaimed ones of the group's pair.
 func (s *session) records(g *group) []record {
-	var list []record
-	for _, row := range s.free[g.pair] {
+	list, rest := g.split(s.free[g.pair], s.clock.Offset)
+	for _, row := range rest {
 		same := row.fingerprint == g.fingerprint
 		list = append(list, record{
 			mdr: row.mdr, at: row.stamp.Add(-s.clock.Offset), same: same, refused: row.refused,

@@ -121,7 +121,7 @@ func (b bundle) start(change func(*resolve.Options)) (stop func()) {
 	b.t.Helper()
 	api := b.api()
 	o := resolve.Options{Ledger: b.ledger, Jobs: b.jobs, API: api, Redis: b.db.Client(), Account: api.Account(),
-		Settle: settle, SettleIdle: idle, Max: time.Minute, Tick: 20 * time.Millisecond, Logger: b.logger()}
+		Timeout: timeout, Settle: settle, SettleIdle: idle, Max: time.Minute, Tick: 20 * time.Millisecond, Logger: b.logger()}
 	if change != nil {
 		change(&o)
 	}
@@ -183,7 +183,7 @@ func (b bundle) get(id string) ledger.Job {
 // stopped: what makes Flowroute's list prove itself current.
 func (b bundle) chat() (stop func()) {
 	b.t.Helper()
-	return b.run(func(ctx context.Context) error {
+	end := b.run(func(ctx context.Context) error {
 		tick := time.NewTicker(settle / 4)
 		defer tick.Stop()
 		for n := 0; ; n++ {
@@ -197,6 +197,16 @@ func (b bundle) chat() (stop func()) {
 			}
 		}
 	})
+	return func() {
+		end()
+		b.eventually(func() string {
+			counts, err := b.ledger.Counts(b.t.Context())
+			if n := counts[ledger.SendMessage]; err != nil || n[ledger.Queued]+n[ledger.Sending] > 0 {
+				return fmt.Sprint("still chatting: ", n, err)
+			}
+			return ""
+		})
+	}
 }
 
 // lost sends messages of which each is accepted or not, and whose answer is lost;

@@ -15,7 +15,8 @@ import (
 type watch struct {
 	seen   map[watched]*sight
 	pruned time.Time
-	limit  int64 // how many open jobs are read at once
+	limit  int64         // how many open jobs are read at once
+	took   time.Duration // the last look at them
 }
 
 // watched is one attempt of a job; after another one watching begins anew.
@@ -25,6 +26,7 @@ type watched struct {
 }
 
 type sight struct {
+	first  time.Time // its intent was open
 	since  time.Time // its outcome is unknown since before then; zero: still on the wire
 	latest time.Time
 	look   time.Time // not looked at before
@@ -45,11 +47,29 @@ func (w *watch) at(job ledger.Job, now time.Time) *sight {
 	key := watched{job.ID, job.Attempts}
 	s := w.seen[key]
 	if s == nil {
-		s = &sight{}
+		s = &sight{first: now}
 		w.seen[key] = s
 	}
 	s.latest = now
 	return s
+}
+
+// windowLongest is the longest that a post may wait for its turn at the connection.
+const windowLongest = 5 * time.Second
+
+// watched is for how long this process has seen that a job's outcome is unknown. Who
+// posted it says when its request is over. When that was concluded from its silence,
+// which a jump of Redis' clock may have shortened, a whole request must have passed
+// here before that.
+func (r *Resolver) watched(job ledger.Job, now time.Time) time.Duration {
+	s := r.watch.seen[watched{job.ID, job.Attempts}]
+	if s == nil || s.since.IsZero() {
+		return 0
+	}
+	if job.Reason == ledger.ReasonWorkerLost || job.Reason == ledger.ReasonWorkerSilent {
+		return min(now.Sub(s.first)-min(windowLongest, r.o.Timeout)-r.o.Timeout, now.Sub(s.since))
+	}
+	return now.Sub(s.since)
 }
 
 // prune forgets what was not seen for long.
@@ -69,6 +89,8 @@ func (w *watch) prune(now time.Time) {
 // that are due: each member that was seen here was watched for long enough, and
 // the records may decide.
 func (r *Resolver) scan(ctx context.Context) ([]ledger.Fingerprint, error) {
+	started := time.Now()
+	defer func() { r.watch.took = time.Since(started) }()
 	open, err := r.o.Ledger.Unresolved(ctx, r.watch.limit)
 	if err != nil {
 		return nil, err
@@ -102,7 +124,7 @@ func (r *Resolver) scan(ctx context.Context) ([]ledger.Fingerprint, error) {
 		case job.ResolveAt.After(clock):
 		case job.Type != ledger.SendMessage:
 			r.remind(ctx, job, s, now, clock)
-		case now.Sub(s.since) >= r.o.Settle && !job.Fingerprint.IsZero() && !listed[job.Fingerprint] && r.pace.due(job.Fingerprint, now):
+		case r.watched(job, now) >= r.o.Settle && !job.Fingerprint.IsZero() && !listed[job.Fingerprint] && r.pace.due(job.Fingerprint, now):
 			listed[job.Fingerprint] = true
 			due = append(due, job.Fingerprint)
 		}
