@@ -28,7 +28,7 @@ func (d *desk) examineRedis(ctx context.Context, f *findings) {
 		return
 	}
 	f.ok("redis", "%s answers, version %s", d.target, orDash(facts.Version))
-	for _, p := range facts.Problems() {
+	for _, p := range d.problems(facts) {
 		switch p.Level {
 		case redisconn.LevelError:
 			f.fail("redis", p.Text, p.Fix)
@@ -38,10 +38,7 @@ func (d *desk) examineRedis(ctx context.Context, f *findings) {
 			f.ok("redis", "%s", p.Text)
 		}
 	}
-	f.ok("redis", "%s", guarantee(facts))
-	if problem := cannotWaitForDisk(d.settings, facts); problem != "" {
-		f.fail("redis", problem, durabilityFix)
-	}
+	f.ok("redis", "%s", facts.Guarantee(d.waitsForDisk()))
 	var trips []time.Duration
 	for range 20 {
 		start := time.Now()

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"strings"
 	"testing"
@@ -78,9 +79,11 @@ func TestReview(t *testing.T) {
 // await waits for a job's state.
 func (b *bundle) await(id string, want ledger.State) jobs.Job {
 	b.t.Helper()
-	for event, err := range b.client().Events(b.t.Context(), "") {
+	ctx, cancel := context.WithTimeout(b.t.Context(), patience)
+	defer cancel()
+	for event, err := range b.client().Events(ctx, "") {
 		if err != nil {
-			b.t.Fatal(err)
+			b.t.Fatalf("job %s was not %s in time: %s", id, want, b.run("status", id).out)
 		}
 		if event.Job.String() == id && event.State == want {
 			break

@@ -154,6 +154,9 @@ func serve(ctx context.Context, s settings, r roles, log *slog.Logger) error {
 	for _, text := range notYet(s.Config) {
 		log.WarnContext(ctx, "variable without effect", "reason", text)
 	}
+	if fence, err := service.jobs.Ledger().FenceState(ctx); err == nil && (fence.Up || fence.Restarted()) {
+		log.WarnContext(ctx, "fence", "reason", fenceText(fence))
+	}
 	return service.run(ctx)
 }
 
@@ -165,7 +168,7 @@ func inspect(ctx context.Context, redis redisClients, s settings, log *slog.Logg
 		return err
 	}
 	var refused []string
-	for _, f := range facts.Problems() {
+	for _, f := range s.problems(facts) {
 		switch f.Level {
 		case redisconn.LevelError:
 			refused = append(refused, join(f))
@@ -175,13 +178,10 @@ func inspect(ctx context.Context, redis redisClients, s settings, log *slog.Logg
 			log.InfoContext(ctx, "about this redis", "reason", join(f))
 		}
 	}
-	if problem := cannotWaitForDisk(s, facts); problem != "" {
-		refused = append(refused, problem+": "+durabilityFix)
-	}
 	if len(refused) > 0 {
 		return fmt.Errorf("this Redis is not fit for the service: %s", strings.Join(refused, "; "))
 	}
-	log.InfoContext(ctx, "guarantee", "reason", guarantee(facts))
+	log.InfoContext(ctx, "guarantee", "reason", facts.Guarantee(s.waitsForDisk()))
 	return nil
 }
 

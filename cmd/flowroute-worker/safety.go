@@ -10,38 +10,17 @@ import (
 	"github.com/flowroute-worker/flowroute-worker/jobs/resolve"
 )
 
-// guarantee is what the promise rests on, with this Redis.
-func guarantee(f redisconn.Facts) string {
-	switch {
-	case f.InfoDenied || f.ConfigDenied && !f.AOF:
-		return "jobs survive whatever ends this process; whether they survive the end of Redis cannot be seen from here"
-	case f.AOF && f.AppendFsync == "always":
-		return "jobs survive whatever ends this process, Redis or the machine"
-	case f.AOF && f.AppendFsync == "everysec":
-		return "jobs survive whatever ends this process or Redis; a power cut can take the last second with it"
-	case f.AOF:
-		return "jobs survive whatever ends this process or Redis; a power cut can take the last writes with it"
-	}
-	return "jobs survive whatever ends this process, but not a crash of Redis: switch its append-only file on"
-}
-
-const durabilityFix = "use Redis 7.2 or newer with appendonly yes, or set REDIS_DURABILITY=local"
-
 // waitsForDisk reports whether writes that count are to be on the disk before
 // they are relied on.
 func (s settings) waitsForDisk() bool { return s.RedisDurability == "aof" }
 
-// cannotWaitForDisk says why this Redis cannot do what REDIS_DURABILITY asks for;
-// empty when it can, or does not tell.
-func cannotWaitForDisk(s settings, f redisconn.Facts) string {
-	switch {
-	case !s.waitsForDisk():
-	case f.Version != "" && !f.AtLeast(7, 2):
-		return "REDIS_DURABILITY=aof needs WAITAOF, which Redis " + f.Version + " does not have"
-	case !f.InfoDenied && !f.AOF:
-		return "REDIS_DURABILITY=aof needs an append-only file, which this Redis does not keep"
+// problems judges the Redis with what the settings ask of it.
+func (s settings) problems(f redisconn.Facts) []redisconn.Finding {
+	found := f.Problems()
+	if one, bad := f.DurabilityProblem(s.waitsForDisk()); bad {
+		found = append(found, one)
 	}
-	return ""
+	return found
 }
 
 // silent is after how long a worker that gives no sign of life is one that died.
