@@ -29,7 +29,6 @@ type Options struct {
 	Jobs  *jobs.Client
 	Nudge func(context.Context, ledger.Job) error
 
-	Timeout    time.Duration // of one request that posts a message. Defaults to 60 s.
 	Settle     time.Duration // how long the records get before their silence can count. Defaults to 2 minutes.
 	SettleIdle time.Duration // the same when no later message proves them current. Defaults to 15 minutes.
 	Max        time.Duration // after that a person decides. Defaults to 1 h.
@@ -66,11 +65,10 @@ func New(o Options) (*Resolver, error) {
 		return nil, errors.New("resolve: no account")
 	case o.Jobs == nil && o.Nudge == nil:
 		return nil, errors.New("resolve: nothing to wake the workers with")
-	case min(o.Timeout, o.Settle, o.SettleIdle, o.Max, o.Reach, o.Horizon, o.Tick) < 0 || o.PageSize < 0:
+	case min(o.Settle, o.SettleIdle, o.Max, o.Reach, o.Horizon, o.Tick) < 0 || o.PageSize < 0:
 		return nil, errors.New("resolve: options must not be negative")
 	}
 	o.Prefix = cmp.Or(o.Prefix, ledger.DefaultPrefix)
-	o.Timeout = cmp.Or(o.Timeout, time.Minute)
 	o.Settle = cmp.Or(o.Settle, 2*time.Minute)
 	o.SettleIdle = max(cmp.Or(o.SettleIdle, 15*time.Minute), o.Settle)
 	o.Max = cmp.Or(o.Max, time.Hour)

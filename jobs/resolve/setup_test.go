@@ -121,7 +121,7 @@ func (b bundle) start(change func(*resolve.Options)) (stop func()) {
 	b.t.Helper()
 	api := b.api()
 	o := resolve.Options{Ledger: b.ledger, Jobs: b.jobs, API: api, Redis: b.db.Client(), Account: api.Account(),
-		Timeout: timeout, Settle: settle, SettleIdle: idle, Max: time.Minute, Tick: 20 * time.Millisecond, Logger: b.logger()}
+		Settle: settle, SettleIdle: idle, Max: time.Minute, Tick: 20 * time.Millisecond, Logger: b.logger()}
 	if change != nil {
 		change(&o)
 	}

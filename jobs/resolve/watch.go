@@ -54,22 +54,27 @@ func (w *watch) at(job ledger.Job, now time.Time) *sight {
 	return s
 }
 
-// windowLongest is the longest that a post may wait for its turn at the connection.
-const windowLongest = 5 * time.Second
-
 // watched is for how long this process has seen that a job's outcome is unknown. Who
 // posted it says when its request is over. When that was concluded from its silence,
-// which a jump of Redis' clock may have shortened, a whole request must have passed
-// here before that.
+// the time that its sender gave the request must have passed here as well: a jump of
+// Redis' clock shortens it there.
 func (r *Resolver) watched(job ledger.Job, now time.Time) time.Duration {
 	s := r.watch.seen[watched{job.ID, job.Attempts}]
 	if s == nil || s.since.IsZero() {
 		return 0
 	}
-	if job.Reason == ledger.ReasonWorkerLost || job.Reason == ledger.ReasonWorkerSilent {
-		return min(now.Sub(s.first)-min(windowLongest, r.o.Timeout)-r.o.Timeout, now.Sub(s.since))
+	unknown := now.Sub(s.since)
+	if job.Reason != ledger.ReasonWorkerLost && job.Reason != ledger.ReasonWorkerSilent {
+		return unknown
 	}
-	return now.Sub(s.since)
+	posted := job.FirstTried
+	for _, change := range job.History {
+		if change.State == ledger.Sending {
+			posted = change.At
+		}
+	}
+	request := max(job.ResolveAt.Sub(posted)-r.o.Settle, 0)
+	return min(unknown, now.Sub(s.first)-request)
 }
 
 // prune forgets what was not seen for long.
