@@ -160,12 +160,16 @@ end
 
 -- finish stores a job that has become final and frees what it held. A job whose
 -- record was only matched to it keeps its payload, since proof may take the
--- record away. It returns the jobs whose turn has come in the slots it held.
+-- record away; one that was posted more than once keeps its fingerprint, since a
+-- further record of it may be as good for a twin. It returns the jobs whose turn has
+-- come in the slots it held.
 local function finish(job, retention)
+  local f = job.f
   redis.call('ZREM', P .. 'open', job.id)
-  if job.f.fp then redis.call('SREM', P .. 'g:' .. job.f.fp, job.id) end
+  if f.fp then redis.call('SREM', P .. 'g:' .. f.fp, job.id) end
   local next_ids = leave_slots(job)
-  if job.f.inf then
+  local again = f.fp and not job.cold and tonumber(f.n) > 1 and (f.s == 'a' or f.s == 'd' or f.s == 'n')
+  if f.inf or again then
     set(job, 'o', nil)
     save(job)
     redis.call('PEXPIRE', P .. 'j:' .. job.id, retention)

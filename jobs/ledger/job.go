@@ -65,6 +65,11 @@ func (j Job) Updated() time.Time {
 	return j.History[len(j.History)-1].At
 }
 
+// unfinished: it is not final, or accepted with its id pending.
+func (j Job) unfinished() bool {
+	return !j.State.Final() || j.Type == SendMessage && j.State.Succeeded() && len(j.MDRs) == 0
+}
+
 // Change is one line of a job's history. Times are Redis' clock, to 10 ms.
 type Change struct {
 	At     time.Time

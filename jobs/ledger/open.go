@@ -27,7 +27,7 @@ func (l *Ledger) OpenJobs(ctx context.Context, cursor string, limit int64) ([]Jo
 	read, errs := l.GetMany(ctx, ids)
 	jobs := make([]Job, 0, len(read))
 	for i, job := range read {
-		if errs[i] == nil && (!job.State.Final() || len(job.MDRs) == 0) {
+		if errs[i] == nil && job.unfinished() {
 			jobs = append(jobs, job)
 		}
 	}

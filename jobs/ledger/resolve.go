@@ -167,7 +167,7 @@ func (l *Ledger) all(ctx context.Context, texts []string) ([]Job, error) {
 	jobs := make([]Job, 0, len(read))
 	for i, job := range read {
 		switch {
-		case errs[i] == nil && (!job.State.Final() || len(job.MDRs) == 0 && job.State.Succeeded()):
+		case errs[i] == nil && job.unfinished():
 			jobs = append(jobs, job)
 		case errs[i] != nil && !errors.Is(errs[i], ErrNotFound) && !errors.Is(errs[i], ErrNewerVersion):
 			return nil, errs[i]
