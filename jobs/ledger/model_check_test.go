@@ -73,7 +73,8 @@ func (w *world) unchanged(what string, do func()) {
 	before := w.contents()
 	do()
 	after := w.contents()
-	if what == "the resolution again" {
+	if what == "the resolution again" || what == "the receipt again" {
+		// They may tell once more what they told.
 		delete(before.other, "events")
 		delete(after.other, "events")
 	}
@@ -188,10 +189,10 @@ func (w *world) rest() {
 	for _, f := range w.flights {
 		f.alive = false
 	}
-	w.restoreTrust()
 	for range 40 {
 		w.advance(longest)
-		if !w.round() {
+		w.mend()
+		if !w.round() && w.fence == nil {
 			w.atRest()
 			return
 		}

@@ -30,6 +30,12 @@ type flight struct {
 	alive     bool // its worker is, and has not settled it
 	answer    answer
 	record    *modelRecord
+
+	// What its worker remembers.
+	before  ledger.Job
+	intent  ledger.Intent
+	begun   ledger.Begun
+	begunAt time.Time
 }
 
 // answer is what has come back.

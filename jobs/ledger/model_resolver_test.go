@@ -109,11 +109,12 @@ func (w *world) resolve(r *reader, tired, hold bool) ledger.Resolved {
 	for _, m := range r.members {
 		res.Members = append(res.Members, ledger.Member{ID: m.ID, State: m.State, Attempt: m.Attempts})
 	}
-	claims, left, foreign := match(r)
+	claims, left, foreign := match(r, w.fence != nil)
 	res.Claims = claims
 	pending := slices.ContainsFunc(left, func(m ledger.Job) bool { return m.State == ledger.Accepted })
 	switch {
 	case len(left) == 0:
+	case foreign && w.fence != nil: // not before the records of the gap were matched
 	case foreign:
 		res.Claims, res.Rest, res.Reason = nil, ledger.RestReview, ledger.ReasonForeignTraffic
 	case pending && (tired || r.current):
@@ -139,8 +140,9 @@ func (w *world) resolve(r *reader, tired, hold bool) ledger.Resolved {
 
 // match gives the records to the members: to accepted ones first, then unknown ones,
 // those put back, those in review. left are the open ones without one; foreign says
-// that there are more records than posts.
-func match(r *reader) (claims []ledger.Claim, left []ledger.Job, foreign bool) {
+// that there are more records than posts. With a gap whose records were not matched yet,
+// none gets more than one.
+func match(r *reader, gap bool) (claims []ledger.Claim, left []ledger.Job, foreign bool) {
 	turn := map[ledger.State]int{ledger.Accepted: 0, ledger.Unknown: 1, ledger.Queued: 2, ledger.Review: 3}
 	members := slices.Clone(r.members)
 	slices.SortStableFunc(members, func(a, b ledger.Job) int { return cmp.Compare(turn[a.State], turn[b.State]) })
@@ -162,7 +164,7 @@ func match(r *reader) (claims []ledger.Claim, left []ledger.Job, foreign bool) {
 		}
 	}
 	for i, m := range members {
-		for given[i]+len(m.MDRs) < m.Attempts && give(i) {
+		for !gap && given[i]+len(m.MDRs) < m.Attempts && give(i) {
 		}
 		open := m.State == ledger.Unknown || m.State == ledger.Accepted
 		if open && given[i]+len(m.MDRs) == 0 {
@@ -185,7 +187,7 @@ func (w *world) rule() bool {
 func (w *world) ruleOn(job ledger.Job) bool {
 	text := w.textOf(job.ID)
 	visible, current := w.visible(text)
-	if !current || w.underWay(text) {
+	if !current || w.underWay(text) || w.fence != nil {
 		return false
 	}
 	ruling := ledger.RuledNotSent

@@ -251,6 +251,9 @@ func (w *world) createAgain() bool {
 	}
 	job.new.Nonce[0]++
 	if _, known := w.find(job.new.ID); !known {
+		if !keyed(job.new.ID) {
+			return false
+		}
 		w.t.Logf("%s is created anew", job.name)
 		_, err := w.l.Create(w.ctx, job.new)
 		w.must(err)

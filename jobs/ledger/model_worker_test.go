@@ -10,7 +10,7 @@ import (
 
 // begin is a worker's intent. When it may post, a flight begins.
 func (w *world) begin() bool {
-	job, ok := w.pickJob()
+	job, ok := w.pickDue()
 	if !ok {
 		return false
 	}
@@ -21,7 +21,7 @@ func (w *world) begin() bool {
 
 // attempt is an intent, its post, and Flowroute's answer.
 func (w *world) attempt() bool {
-	job, ok := w.pickJob()
+	job, ok := w.pickDue()
 	if !ok || w.beginAs(job, "w1").Decision != ledger.Go {
 		return false
 	}
@@ -34,10 +34,12 @@ func (w *world) attempt() bool {
 
 func (w *world) beginAs(job *modelJob, worker string) ledger.Begun {
 	in := w.intent(job, worker)
-	begun, err := w.l.Begin(w.ctx, in)
-	if !w.found(err) {
-		return begun
+	before, known := w.find(job.new.ID)
+	if !known {
+		return ledger.Begun{}
 	}
+	begun, err := w.l.Begin(w.ctx, in)
+	w.must(err)
 	w.t.Logf("%s begins %s with %s: %s %s", worker, job.name, in.Token, begun.Decision, begun.State)
 	if begun.Decision != ledger.Go {
 		return begun
@@ -53,6 +55,7 @@ func (w *world) beginAs(job *modelJob, worker string) ledger.Begun {
 	w.flights = append(w.flights, &flight{
 		job: job, token: in.Token, attempt: begun.Attempt, worker: worker, alive: true,
 		deadline: w.now().Add(begun.Left), resolveAt: begun.ResolveAt,
+		before: before, intent: in, begun: begun, begunAt: w.now(),
 	})
 	return begun
 }
@@ -143,7 +146,7 @@ func (w *world) write(s ledger.Settlement) {
 	if !w.found(err) {
 		return
 	}
-	if s.To == ledger.Accepted && !s.Inferred {
+	if s.To == ledger.Accepted && s.MDR != "" {
 		w.proven[s.ID] = true
 	}
 	w.past = append(w.past, s)
@@ -216,6 +219,16 @@ func (w *world) pickJob() (*modelJob, bool) {
 	}
 	_, known := w.find(job.new.ID)
 	return job, known
+}
+
+// pickDue picks a job to be posted: seldom one that is not queued.
+func (w *world) pickDue() (*modelJob, bool) {
+	job, ok := w.pickJob()
+	if !ok || w.choose(8) == 0 {
+		return job, ok
+	}
+	got, _ := w.find(job.new.ID)
+	return job, got.State == ledger.Queued
 }
 
 func (w *world) pickFlight(fit func(*flight) bool) (*flight, bool) {
