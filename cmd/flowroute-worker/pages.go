@@ -28,7 +28,7 @@ const httpDrain = 5 * time.Second
 func (v *service) httpServer() (*httpapi.Server, error) {
 	pages := console.Options{
 		Ledger: v.jobs.Ledger(), Redis: v.redis.producer, Syncs: v.syncs, Alerts: v.alerts, Events: v.events.last,
-		Account: v.account, Version: readBuild().Version, Logger: v.log,
+		Explain: httpapi.Explain, Account: v.account, Version: readBuild().Version, Logger: v.log,
 	}
 	o := httpapi.Options{
 		Jobs: v.jobs, Redis: v.redis.producer, MetricsPublic: v.MetricsPublic, QueuesWrite: v.QueuesUIWrite,
@@ -77,6 +77,8 @@ func (v *service) alerts(ctx context.Context) ([]console.Alert, error) {
 			list = append(list, console.Alert{Title: "Flowroute refuses the credentials", Detail: "Check FR_ACCESS_KEY and FR_SECRET_KEY.", Severe: true})
 		}
 	}
+	more, safetyErr := v.safetyAlerts(ctx)
+	list, err = append(list, more...), errors.Join(err, safetyErr)
 	if v.limiter == nil {
 		return list, err
 	}

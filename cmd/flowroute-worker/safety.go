@@ -2,9 +2,12 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"strings"
 	"time"
 
+	"github.com/flowroute-worker/flowroute-worker/jobs/console"
 	"github.com/flowroute-worker/flowroute-worker/jobs/ledger"
 	"github.com/flowroute-worker/flowroute-worker/jobs/redisconn"
 	"github.com/flowroute-worker/flowroute-worker/jobs/resolve"
@@ -139,3 +142,29 @@ func (d *desk) examineUnknown(ctx context.Context, f *findings, n int64, now tim
 		f.ok("jobs", "%s, the first of them from %s on; by %s they are decided or in review", text, stamp(next), stamp(oldest.Add(d.AmbiguousMax)))
 	}
 }
+
+// safetyAlerts are what keeps jobs from being posted, or from being decided.
+func (v *service) safetyAlerts(ctx context.Context) ([]console.Alert, error) {
+	var list []console.Alert
+	fence, err := v.jobs.Ledger().FenceState(ctx)
+	switch {
+	case err != nil:
+	case fence.Restarted():
+		list = append(list, console.Alert{Title: "Redis was restarted", Detail: sentence(fenceText(fence)), Since: fence.Noticed})
+	case fence.Up:
+		list = append(list, console.Alert{
+			Title: "The fence is up", Detail: sentence(fenceText(fence)) + " flowroute-worker review fence says more.", Since: fence.At, Severe: true,
+		})
+	}
+	state, stateErr := resolve.Status(ctx, v.redis.producer, "")
+	if stateErr == nil && state.ClockOff() {
+		list = append(list, console.Alert{
+			Title: "The clocks are too far apart", Severe: true,
+			Detail: "Flowroute's is " + apart(state.Clock.Offset) + " that of Redis: nothing unknown is decided. Let NTP set the clock of Redis' machine.",
+		})
+	}
+	return list, errors.Join(err, stateErr)
+}
+
+// sentence begins with a capital letter and ends with a full stop.
+func sentence(text string) string { return strings.ToUpper(text[:1]) + text[1:] + "." }

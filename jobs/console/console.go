@@ -38,6 +38,8 @@ type Options struct {
 	Alerts func(context.Context) ([]Alert, error)
 	// Events are the last n changes of state, the newest first.
 	Events func(ctx context.Context, n int) ([]ledger.Event, error)
+	// Explain says why a job in review waits for a person, and what to look at.
+	Explain func(ledger.Job) (why, lookAt string)
 
 	Account string // shown as it is
 	Version string

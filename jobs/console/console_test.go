@@ -131,6 +131,47 @@ func TestOverview(t *testing.T) {
 	get(t, b.page, "/console/nothing", 404)
 }
 
+// TestOpenOutcomes: what a person must decide, with what to look at, and what the
+// records will.
+func TestOpenOutcomes(t *testing.T) {
+	t.Parallel()
+	b := setup(t, redistest.New(t).Client(), func(o *console.Options) {
+		o.Explain = func(job ledger.Job) (string, string) { return "why <" + string(job.Reason) + ">", "look there" }
+	})
+	review := b.attempt(ledger.Review, ledger.ReasonNearMatch)
+	unknown := b.attempt(ledger.Unknown, ledger.ReasonNoAnswer)
+	page := b.get("/")
+	wantAll(t, page, "For a person to decide", "why &lt;near_match&gt;", "look there", "review resolve "+review+" --as accepted|not-sent",
+		"Lost answers, decided by themselves", `href="/v1/jobs/`+unknown+`"`, `<span class="pill warn">unknown</span>`, "no_answer", ">in 10 min<")
+	if strings.Contains(page, "2065550") || strings.Contains(page, "swordfish") {
+		t.Errorf("a text or a number is in it: %s", page)
+	}
+}
+
+// attempt makes a message of which one attempt ended in that state.
+func (b *bundle) attempt(to ledger.State, reason ledger.Reason) string {
+	b.t.Helper()
+	receipt, err := b.jobs.Send(b.t.Context(), jobs.Message{From: "+12065550100", To: "+12065550123", Body: "the secret word is swordfish"})
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	id, err := ledger.ParseID(receipt.ID)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	begun, err := b.jobs.Ledger().Begin(b.t.Context(), ledger.Intent{
+		ID: id, Generation: 1, Token: receipt.ID, Account: "a", Budget: time.Second, Timeout: time.Second, Settle: 10*time.Minute + 30*time.Second,
+		Fingerprint: ledger.Fingerprint(id[8:]),
+	})
+	if err != nil || begun.Decision != ledger.Go {
+		b.t.Fatalf("got %+v, %v", begun, err)
+	}
+	if _, err := b.jobs.Ledger().Settle(b.t.Context(), ledger.Settlement{ID: id, Token: receipt.ID, To: to, Reason: reason}); err != nil {
+		b.t.Fatal(err)
+	}
+	return receipt.ID
+}
+
 func TestOverviewOfNothing(t *testing.T) {
 	t.Parallel()
 	b := setup(t, redistest.New(t).Client())

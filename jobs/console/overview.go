@@ -15,6 +15,9 @@ const (
 	// patience bounds the time for everything on the page together.
 	patience   = 4 * time.Second
 	lastEvents = 20
+	// mostReviews and mostOpen bound what is shown of jobs that are not certain.
+	mostReviews = 20
+	mostOpen    = 20
 )
 
 // overview is the changing part of the page.
@@ -27,6 +30,8 @@ type overview struct {
 	Queues  []queueView
 	Syncs   []syncView
 	Events  []eventView
+	Reviews openTable // what waits for a person
+	Open    openTable // what is decided by itself
 	Has     struct{ Limits, Syncs, Events bool }
 	Missing []string // what could not be read
 }
@@ -57,6 +62,8 @@ func (c *Console) gather(ctx context.Context, now time.Time) overview {
 		return o
 	}
 	read("jobs", func() (err error) { counts, err = c.o.Ledger.Counts(ctx); return err })
+	read("reviews", func() (err error) { o.Reviews, err = c.readReviews(ctx, now); return err })
+	read("open outcomes", func() (err error) { o.Open, err = c.readOpen(ctx, now); return err })
 	read("queues", func() (err error) { o.Queues, err = c.readQueues(); return err })
 	if c.o.Limits != nil {
 		read("limits", func() error {

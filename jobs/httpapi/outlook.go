@@ -18,7 +18,7 @@ func outlook(job jobs.Job) string {
 	from := job.ResolveAt.UTC().Format("2006-01-02 15:04:05Z")
 	switch {
 	case job.State == ledger.Review:
-		why, lookAt := explain(job)
+		why, lookAt := Explain(job)
 		return "a person decides, since " + why + ". Look at this: " + lookAt +
 			". Then: flowroute-worker review resolve " + job.ID.String() + " --as accepted|not-sent"
 	case job.State == ledger.Queued && !job.AbsentAt.IsZero():

@@ -40,7 +40,7 @@ func ViewReview(job jobs.Job) ReviewView {
 		ID: job.ID.String(), Type: job.Type, Since: job.Updated().UTC(), Attempts: job.Attempts, Reason: job.Reason, Detail: job.Detail,
 		FirstTried: job.FirstTried.UTC(),
 	}
-	v.Why, v.LookAt = explain(job)
+	v.Why, v.LookAt = Explain(job)
 	switch job.Type {
 	case jobs.TypeSendMessage:
 		v.From, v.To = job.From.Masked(), job.To.Masked()
@@ -60,8 +60,8 @@ func ViewReview(job jobs.Job) ReviewView {
 	return v
 }
 
-// explain says why a job waits for a person, and what that person should look at.
-func explain(job jobs.Job) (why, lookAt string) {
+// Explain says why a job waits for a person, and what that person should look at.
+func Explain(job jobs.Job) (why, lookAt string) {
 	if job.Type == jobs.TypePurchaseNumber {
 		return "the account does not show for certain whether the number was bought",
 			"is the number on the account (manage.flowroute.com, or: flowroute-worker numbers list)? Yes is accepted, no is not-sent"
