@@ -135,7 +135,7 @@ func (r *Resolver) readGap(ctx context.Context, fence ledger.Fence, report *Roun
 		}
 		report.Passes++
 		report.Rows += s.passes[i].rows
-		if err := r.compare(ctx, s, s.passes[i]); err != nil {
+		if err := r.compare(ctx, s); err != nil {
 			return nil, "", err
 		}
 	}
@@ -192,9 +192,6 @@ func (r *Resolver) gapPass(ctx context.Context, s *session) (map[string]lostReco
 	})
 	if err != nil {
 		return nil, err
-	}
-	if len(s.passes) > 0 {
-		p.both(s.passes[0])
 	}
 	s.passes = append(s.passes, p)
 	return rows, nil

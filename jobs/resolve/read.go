@@ -124,12 +124,3 @@ func (p *pass) same(other *pass, of pair) bool {
 	}
 	return true
 }
-
-// both leaves of the controls those that an earlier pass saw too.
-func (p *pass) both(earlier *pass) {
-	for i := range p.seen {
-		if earlier.seen[i].IsZero() {
-			p.seen[i] = time.Time{}
-		}
-	}
-}

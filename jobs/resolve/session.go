@@ -50,6 +50,7 @@ type session struct {
 	reach   time.Time // what is known of accepted messages goes back to it
 	missing []time.Time
 	latest  time.Time
+	suspect bool // a lag was seen that one more pass has to confirm
 	passes  []*pass
 	free    map[pair][]row // unclaimed rows
 	owners  map[ledger.Fingerprint]bool
@@ -170,31 +171,43 @@ func (r *Resolver) pass(ctx context.Context, s *session, groups []*group) error 
 		return err
 	}
 	p.pairs = found
-	if len(s.passes) > 0 {
-		p.both(s.passes[len(s.passes)-1])
-	}
 	s.passes = append(s.passes, p)
-	return r.compare(ctx, s, p)
+	return r.compare(ctx, s)
+}
+
+// seen is when the record of a control was stamped, if each pass has it, and whether
+// some pass has it.
+func (s *session) seen(control int) (stamp time.Time, each, some bool) {
+	each = true
+	for _, p := range s.passes {
+		if at := p.seen[control]; at.IsZero() {
+			each = false
+		} else {
+			stamp, some = at, true
+		}
+	}
+	return stamp, each, some
 }
 
 // compare learns from the messages that are known to be accepted: what is missing,
 // how late records come, and how far the clocks are apart.
-func (r *Resolver) compare(ctx context.Context, s *session, p *pass) error {
+func (r *Resolver) compare(ctx context.Context, s *session) error {
 	var samples []int64
 	var lag time.Duration
 	var doubtful []int
 	s.missing, s.latest = nil, time.Time{}
 	for i, a := range s.known.list {
+		stamp, each, some := s.seen(i)
 		switch {
-		case p.seen[i].IsZero() && a.Direct:
+		case !each && !a.Direct:
+			doubtful = append(doubtful, i)
+		case !each:
 			s.missing = append(s.missing, a.At)
-			if !a.At.Before(s.lagFrom) {
+			if !some && !a.At.Before(s.lagFrom) {
 				lag = max(lag, s.began.Sub(a.At))
 			}
-		case p.seen[i].IsZero():
-			doubtful = append(doubtful, i)
 		case a.Direct && a.At.After(r.sampled):
-			samples = append(samples, p.seen[i].Sub(a.At).Milliseconds())
+			samples = append(samples, stamp.Sub(a.At).Milliseconds())
 		}
 	}
 	var err error
@@ -202,16 +215,22 @@ func (r *Resolver) compare(ctx context.Context, s *session, p *pass) error {
 		return err
 	}
 	for i, a := range s.known.list {
-		if p.seen[i].IsZero() || !a.Direct {
+		stamp, each, _ := s.seen(i)
+		if !each || !a.Direct {
 			continue
 		}
 		if a.At.After(r.sampled) {
 			r.sampled = a.At
 		}
 		// One that was written down late was accepted earlier than that.
-		if at := earlier(a.At, p.seen[i].Add(-s.clock.Offset).Add(s.clock.slack())); at.After(s.latest) {
+		if at := earlier(a.At, stamp.Add(-s.clock.Offset).Add(s.clock.slack())); at.After(s.latest) {
 			s.latest = at
 		}
+	}
+	// Rows can slip past while pages are turned: what would forbid conclusions for a
+	// day must be missing twice.
+	if s.suspect = len(s.passes) < 2 && 4*lag >= r.o.Settle; s.suspect {
+		lag = 0
 	}
 	if s.lag, err = noteLag(ctx, r.o.Redis, r.o.Prefix, lag, s.began); err != nil {
 		return err
