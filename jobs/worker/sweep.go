@@ -22,6 +22,9 @@ const (
 	sweepMost = 20_000
 	// A job this young may be between its record and its first task.
 	sweepYoung = 10 * time.Second
+	// A sweep that takes longer than a third of the time between two, or this at least,
+	// goes on with the next one.
+	sweepLeast = time.Second
 	// sweepAgain is how long the whole of a large ledger is not looked through again
 	// for tasks that are missing by number but were not found.
 	sweepAgain = 10 * time.Minute
@@ -119,7 +122,7 @@ func (s *sweeper) round(ctx context.Context, whole bool, there *lists) (woken in
 	if err != nil {
 		return 0, false, fmt.Errorf("sweep: %w", err)
 	}
-	from, looked := cursor, 0
+	from, looked, began := cursor, 0, time.Now()
 	for {
 		open, next, err := s.ledger.OpenJobs(ctx, cursor, sweepSlice)
 		if err != nil {
@@ -131,7 +134,8 @@ func (s *sweeper) round(ctx context.Context, whole bool, there *lists) (woken in
 			return woken, false, err
 		}
 		looked += len(open)
-		if cursor = next; cursor == "0" || (!whole && looked >= sweepMost) {
+		enough := looked >= sweepMost || time.Since(began) > max(s.o.Sweep/3, sweepLeast)
+		if cursor = next; cursor == "0" || (enough && !whole) {
 			break
 		}
 	}
