@@ -75,29 +75,35 @@ func (c crash) run(t *testing.T, points *os.File, stdin *bufio.Reader) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	ctx, cancel := context.WithCancel(t.Context())
+	goOn := make(chan struct{})
+	go func() {
+		if _, err := stdin.ReadString('\n'); err == nil {
+			close(goOn)
+			_, _ = stdin.ReadString('\n') // until the other end closes
+		}
+		cancel()
+	}()
 	var reached atomic.Int64
+	var aimedAt ledger.ID // only the points of the job that stood still are told
 	w, err := worker.New(worker.Options{Redis: rdb, Jobs: client, API: api, Limiter: limiter, Timeout: crashTimeout, Settle: crashSettle,
-		Poll: 10 * time.Millisecond, Concurrency: 4, Trace: func(p worker.Point, _ ledger.ID) {
+		Poll: 10 * time.Millisecond, Concurrency: 4, Trace: func(p worker.Point, job ledger.ID) {
 			if p == c.Point && reached.Add(1) == int64(c.Nth) {
 				if !c.Hold {
 					_ = syscall.Kill(os.Getpid(), syscall.SIGKILL)
 					select {}
 				}
+				aimedAt = job
 				fmt.Fprintln(points, "held")
-				_, _ = stdin.ReadString('\n')
+				<-goOn
 			}
-			fmt.Fprintln(points, string(p))
+			if c.Hold && job == aimedAt {
+				fmt.Fprintln(points, string(p))
+			}
 		}})
 	if err != nil {
 		t.Fatal(err)
 	}
-	ctx, cancel := context.WithCancel(t.Context())
-	go func() {
-		_, _ = stdin.ReadString(0) // until the other end closes
-		if !c.Hold {
-			cancel()
-		}
-	}()
 	_ = w.Run(ctx)
 }
 
@@ -435,11 +441,12 @@ func TestWorkerKilledWithARoute(t *testing.T) {
 // asked. Then it wakes up, and the proof counts.
 func TestWorkerFrozenWithAPurchase(t *testing.T) {
 	t.Parallel()
+	const lag = 12 * time.Second
 	for _, point := range []worker.Point{worker.PointIntent, worker.PointBody, worker.PointAnswered} {
 		t.Run(string(point), func(t *testing.T) {
 			t.Parallel()
 			b := setup(t, options{stopped: true})
-			b.sim.SetFault("purchase-lag", flowroutetest.Fault{Count: 1, Delay: 12 * time.Second})
+			b.sim.SetFault("purchase-lag", flowroutetest.Fault{Count: 1, Delay: lag})
 			id := b.purchase(jobs.Purchase{Search: &jobs.NumberSearch{StartsWith: "1201555"}, Alias: "desk",
 				PrimaryRoute: &jobs.RouteSpec{Type: "host", Value: "sip.example.com"}})
 			frozen := b.aim(crash{Point: point, Nth: 1, Hold: true})
@@ -455,6 +462,7 @@ func TestWorkerFrozenWithAPurchase(t *testing.T) {
 			}
 			purchases := func() int { return b.requests("POST", b.bought()[0]) }
 			posts := purchases()
+			b.eventually("the number shows", func() bool { return time.Since(job.FirstTried) > lag+time.Second })
 			frozen.wakes()
 			if point == worker.PointAnswered {
 				b.until(id, ledger.Done)

@@ -19,7 +19,7 @@ const mostBuys = 4
 // its request must be over and the account had time to show it, by Redis' clock and
 // by this process's own.
 func (w *Worker) reread(ctx context.Context, known *ledger.Job, p plan) error {
-	if left := w.o.Settle - w.sights.age(*known); left > 0 {
+	if left := w.mustSee(*known) - w.sights.age(*known); left > 0 {
 		return deferral{left}
 	}
 	token := uuid.NewString()

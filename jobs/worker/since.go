@@ -37,6 +37,16 @@ func open(job ledger.Job) ledger.Change {
 	return ledger.Change{At: job.FirstTried}
 }
 
+// sentAt is when the last intent was written, on Redis' clock.
+func sentAt(job ledger.Job) time.Time {
+	for i := len(job.History) - 1; i > 0; i-- {
+		if job.History[i].State == ledger.Sending {
+			return job.History[i].At
+		}
+	}
+	return job.ResolveAt
+}
+
 func openSince(job ledger.Job) time.Time   { return open(job).At }
 func openFor(job ledger.Job) ledger.Reason { return open(job).Reason }
 

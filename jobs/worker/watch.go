@@ -36,6 +36,17 @@ func (s *sights) age(job ledger.Job) time.Duration {
 	return time.Since(known.at)
 }
 
+// mustSee is for how long this process must have seen a job be unknown before the
+// account may decide it. Who made the request knows when it was over; when that was
+// concluded from silence, all the time that its sender gave it must have passed here.
+func (w *Worker) mustSee(job ledger.Job) time.Duration {
+	switch openFor(job) {
+	case ledger.ReasonWorkerLost, ledger.ReasonWorkerSilent:
+		return max(job.ResolveAt.Sub(sentAt(job)), w.o.Settle)
+	}
+	return w.o.Settle
+}
+
 // keep forgets the jobs that were noted before a moment and are not in the list.
 func (s *sights) keep(list []ledger.Job, before time.Time) {
 	there := make(map[ledger.ID]bool, len(list))
