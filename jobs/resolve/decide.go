@@ -54,6 +54,7 @@ type reading struct {
 	lag     time.Duration // the largest seen of late
 	offset  time.Duration // Flowroute's clock against Redis'
 	margin  time.Duration // by which times may be wrong
+	fenced  bool          // Redis may have lost messages that were sent
 }
 
 // rules are the operator's.
@@ -332,6 +333,9 @@ func (q question) strangers(found *match, members []member, free []record) {
 		if !r.claimed && (!r.same || r.refused) && !r.at.Before(since) {
 			found.near = append(found.near, r)
 		}
+	}
+	if q.read.fenced {
+		found.more = nil // they may be what Redis has lost: the fence's read tells
 	}
 	if len(found.more) == 0 {
 		return

@@ -15,7 +15,8 @@ import (
 
 // orphanTTL is how long a producer may ask again, under its key, for a message that
 // Redis has lost, without its being posted a second time.
-const orphanTTL = 24 * time.Hour
+// Shorter than a day, so that it swallows no text that is sent to somebody daily.
+const orphanTTL = 12 * time.Hour
 
 // fenceEvery is how often a fence that is down is looked at.
 const fenceEvery = 5 * time.Second
@@ -95,14 +96,27 @@ func (r *Resolver) clearGap(ctx context.Context, fence ledger.Fence) error {
 		}
 		return nil
 	}
-	queued, reserved, err := r.allOpen(ctx, gap)
+	queued, open, err := r.allOpen(ctx, gap)
 	if err != nil {
 		return err
 	}
-	found := regain(gap.records, queued, reserved, gap.session.clock.margin())
+	if open {
+		// Its record is among those of the gap, or it is put back and queued soon.
+		report.Waiting["fence: "+string(whySending)]++
+		return nil
+	}
+	found := regain(gap.records, queued, gap.session.clock.margin())
 	whole, err := r.regained(ctx, gap, found, &report)
 	if err != nil || !whole {
 		return err // what has changed meanwhile is looked at anew
+	}
+	numbers, err := r.matchPurchases(ctx, fence)
+	if err == nil {
+		err = r.o.Ledger.OrphanNumbers(ctx, numbers, orphanTTL)
+	}
+	if err != nil {
+		r.alert(ctx, slog.LevelWarn, "numbers not compared: the fence stays up", "err", err)
+		return nil
 	}
 	lowered, err := r.o.Ledger.LowerFence(ctx, fence.ID, found.orphans, orphanTTL)
 	if err != nil || !lowered {
@@ -197,20 +211,19 @@ func (r *Resolver) gapPass(ctx context.Context, s *session) (map[string]lostReco
 	return rows, nil
 }
 
-// allOpen goes through all messages that are not over: those that are queued and
-// concern a record of the gap, and how many records of a text the others may need.
-func (r *Resolver) allOpen(ctx context.Context, g *gap) ([]waiting, map[ledger.Fingerprint]int, error) {
+// allOpen goes through all messages that are not over, and returns those that are
+// queued and concern a record of the gap. undecided: the outcome of one with the text
+// of such a record is still open; whose the record is has to wait for it.
+func (r *Resolver) allOpen(ctx context.Context, g *gap) (queued []waiting, undecided bool, err error) {
 	texts, pairs := map[ledger.Fingerprint]bool{}, map[pair]bool{}
 	for _, rec := range g.records {
 		texts[rec.fingerprint], pairs[rec.of] = true, true
 	}
-	var queued []waiting
-	reserved := map[ledger.Fingerprint]int{}
 	seen := map[ledger.ID]bool{}
 	for cursor := "0"; ; {
 		open, next, err := r.o.Ledger.OpenJobs(ctx, cursor, 1000)
 		if err != nil {
-			return nil, nil, err
+			return nil, false, err
 		}
 		for _, job := range open {
 			of := pair{job.From.Digits(), job.To.Digits()}
@@ -228,12 +241,12 @@ func (r *Resolver) allOpen(ctx context.Context, g *gap) ([]waiting, map[ledger.F
 			switch {
 			case job.State == ledger.Queued:
 				queued = append(queued, w)
-			case texts[w.fingerprint]:
-				reserved[w.fingerprint] += max(job.Attempts-len(job.MDRs), 1)
+			case job.State != ledger.Review && texts[w.fingerprint]:
+				undecided = true
 			}
 		}
 		if cursor = next; cursor == "0" {
-			return queued, reserved, nil
+			return queued, undecided, nil
 		}
 	}
 }

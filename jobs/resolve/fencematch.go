@@ -42,11 +42,10 @@ type hold struct {
 	records []lostRecord
 }
 
-// regain gives the records of a gap to the messages that seem never posted.
-// reserved is how many records of a text the messages have first claim on whose
-// posts Redis still knows of; those are decided as always. What nobody has the text of
-// becomes an orphan: its message may be asked for again under its key.
-func regain(records []lostRecord, queued []waiting, reserved map[ledger.Fingerprint]int, margin time.Duration) regained {
+// regain gives the records of a gap to the messages that seem never posted. What
+// nobody has the text of becomes an orphan: its message may be asked for again under
+// its key.
+func regain(records []lostRecord, queued []waiting, margin time.Duration) regained {
 	found := regained{orphans: map[ledger.Fingerprint][]string{}}
 	records = slices.Clone(records)
 	slices.SortStableFunc(records, func(a, b lostRecord) int { return a.at.Compare(b.at) })
@@ -59,9 +58,6 @@ func regain(records []lostRecord, queued []waiting, reserved map[ledger.Fingerpr
 			free[r.fingerprint] = append(free[r.fingerprint], r)
 		}
 		pairs[r.of] = append(pairs[r.of], r)
-	}
-	for f, n := range reserved {
-		free[f] = free[f][min(n, len(free[f])):]
 	}
 	for _, w := range queued {
 		mine := free[w.fingerprint]

@@ -40,12 +40,11 @@ func TestRegain(t *testing.T) {
 	refused := func(r *lostRecord) { r.refused = true }
 	elsewhere := func(r *lostRecord) { r.of.to = "12065550199" }
 	for name, c := range map[string]struct {
-		records  []lostRecord
-		queued   []waiting
-		reserved int // of "hello"
-		claims   []ledger.Claim
-		holds    string // names of jobs
-		orphans  string // ids of records
+		records []lostRecord
+		queued  []waiting
+		claims  []ledger.Claim
+		holds   string // names of jobs
+		orphans string // ids of records
 	}{
 		"nothing":               {},
 		"posted":                {records: []lostRecord{lostRec("r1", 1, "hello")}, queued: []waiting{queuedJob('a', 0, "hello")}, claims: []ledger.Claim{gets('a', "r1")}},
@@ -55,7 +54,6 @@ func TestRegain(t *testing.T) {
 		"job lost as well":      {records: []lostRecord{lostRec("r1", 1, "hello")}, orphans: "r1"},
 		"one of two twins": {records: []lostRecord{lostRec("r1", 20, "hello")}, queued: []waiting{queuedJob('b', 10, "hello"), queuedJob('a', 0, "hello")},
 			claims: []ledger.Claim{gets('a', "r1")}},
-		"a twin's, still known":  {records: []lostRecord{lostRec("r1", 20, "hello")}, queued: []waiting{queuedJob('a', 0, "hello")}, reserved: 1},
 		"text with more":         {records: []lostRecord{lostRec("r1", 1, "hello Reply STOP to opt out")}, queued: []waiting{queuedJob('a', 0, "hello")}, holds: "a", orphans: "r1"},
 		"no text":                {records: []lostRecord{lostRec("r1", 1, "")}, queued: []waiting{queuedJob('a', 0, "hello")}, holds: "a", orphans: "r1"},
 		"changed within":         {records: []lostRecord{lostRec("r1", 1, "Your link is https://x.io/1")}, queued: []waiting{queuedJob('a', 0, "Your link is https://example.com/2")}, holds: "a", orphans: "r1"},
@@ -66,7 +64,7 @@ func TestRegain(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			got := regain(c.records, c.queued, map[ledger.Fingerprint]int{textPrint("hello"): c.reserved}, ask().read.margin)
+			got := regain(c.records, c.queued, ask().read.margin)
 			if diff := cmp.Diff(c.claims, got.claims); diff != "" {
 				t.Errorf("claims (-want +got)\n%s", diff)
 			}

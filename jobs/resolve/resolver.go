@@ -25,6 +25,10 @@ type Options struct {
 	Account string
 	Prefix  string // of the ledger's keys. Defaults to [ledger.DefaultPrefix].
 
+	// Known tells which numbers the account had before Redis lost writes. Without it,
+	// purchases from before wait for a person when the account has a number that fits.
+	Known KnownNumbers
+
 	// Jobs wakes the workers for jobs that are posted again, unless Nudge does.
 	Jobs  *jobs.Client
 	Nudge func(context.Context, ledger.Job) error

@@ -198,6 +198,7 @@ func (r *Resolver) rules() rules {
 func (r *Resolver) question(g *group, s *session) question {
 	q := question{rules: r.rules()}
 	q.read, q.records = s.reading(g), s.records(g)
+	q.read.fenced = r.fence.id != ""
 	for _, job := range g.jobs {
 		m := member{
 			Member:  ledger.Member{ID: job.ID, State: job.State, Attempt: job.Attempts},
