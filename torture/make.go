@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/flowroute-worker/flowroute-worker/flowroute/flowroutetest"
+	"github.com/flowroute-worker/flowroute-worker/jobs/ledger"
 )
 
 // trouble carries the steps out at their times. When they are over and too few
@@ -16,6 +17,9 @@ func (r *run) trouble(ctx context.Context, asked <-chan struct{}) error {
 	for i, s := range r.plan.Steps {
 		if !sleep(ctx, time.Until(r.began.Add(s.At))) {
 			return ctx.Err()
+		}
+		if s.Last {
+			continue
 		}
 		if err := r.do(ctx, i, s); err != nil {
 			return fmt.Errorf("%s: %w", s.Do, err)
@@ -36,6 +40,47 @@ func (r *run) trouble(ctx context.Context, asked <-chan struct{}) error {
 		sleep(ctx, 700*time.Millisecond)
 	}
 	return nil
+}
+
+// unfenced waits until no fence holds jobs back, but not for ever.
+func (r *run) unfenced(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, time.Minute)
+	defer cancel()
+	for {
+		fence, err := r.ledger.FenceState(ctx)
+		if err == nil && !fence.Up && !fence.Restarted() || !sleep(ctx, 200*time.Millisecond) {
+			return
+		}
+	}
+}
+
+// drain lets most of what waits be posted while answers still get lost, and then makes
+// the last trouble for the rest.
+func (r *run) drain(ctx context.Context) error {
+	r.unsent(ctx, r.o.Messages/25)
+	r.unfenced(ctx)
+	for i, s := range r.plan.Steps {
+		if !s.Last {
+			continue
+		}
+		if err := r.do(ctx, i, s); err != nil {
+			return fmt.Errorf("%s: %w", s.Do, err)
+		}
+	}
+	r.unsent(ctx, r.o.Messages/200)
+	return nil
+}
+
+// unsent waits until no more messages than that are queued, but not for ever.
+func (r *run) unsent(ctx context.Context, most int) {
+	ctx, cancel := context.WithTimeout(ctx, r.o.Rest/2)
+	defer cancel()
+	for {
+		counts, err := r.ledger.Counts(ctx)
+		if err == nil && counts[ledger.SendMessage][ledger.Queued] <= int64(most) || !sleep(ctx, 300*time.Millisecond) {
+			return
+		}
+	}
 }
 
 // killed is how many lives of workers were ended by SIGKILL so far.

@@ -43,7 +43,7 @@ type Options struct {
 	// its hour, scaled.
 	GiveUp time.Duration
 	// Rest is how long after that everything may take to come to rest. Defaults to
-	// three times AMBIGUOUS_MAX, scaled, and what a backlog needs.
+	// twice AMBIGUOUS_MAX, scaled, and what a backlog needs.
 	Rest time.Duration
 	// Late makes records appear only after the settle time is over, and nothing is
 	// rolled back: then nothing may be sent twice, and what the records do not
@@ -88,7 +88,7 @@ func (o *Options) setDefaults() {
 		o.For = max(20*time.Second, time.Duration(float64(o.Messages)/perSecond*float64(time.Second)))
 	}
 	if o.Rest == 0 {
-		o.Rest = 3*o.times().Max + o.For/2
+		o.Rest = 2*o.times().Max + o.For/2
 	}
 	if o.Progress == nil {
 		o.Progress = io.Discard

@@ -180,7 +180,10 @@ func (r *run) play(ctx context.Context) error {
 	}()
 	err := r.trouble(ctx, asked)
 	<-asked
-	return errors.Join(err, r.heal(ctx))
+	r.later.Wait()
+	r.producer.late(ctx)
+	r.phase.set("draining")
+	return errors.Join(err, r.drain(ctx), r.heal(ctx))
 }
 
 // heal ends all trouble.

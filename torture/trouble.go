@@ -39,7 +39,10 @@ type Step struct {
 	Fault  string
 	P      float64
 	Offset time.Duration
-	Back   float64 // of a power cut: how much of the last second is lost, 0 to 1
+	// Last is made when everything was asked for and most was posted, and no fence holds
+	// jobs back.
+	Last bool
+	Back float64 // of a power cut: how much of the last second is lost, 0 to 1
 }
 
 // trouble draws steps.
@@ -67,6 +70,7 @@ func (d *trouble) add(s Step) {
 
 // last puts a step at the end of the run.
 func (d *trouble) last(s Step) {
+	s.Last = true
 	s.At = time.Duration((0.96 + 0.03*d.rng.Float64()) * float64(d.o.For))
 	d.steps = append(d.steps, s)
 }
