@@ -54,6 +54,9 @@ func ViewReview(job jobs.Job) ReviewView {
 			v.LastTried = change.At.UTC()
 		}
 	}
+	if v.LastTried.Before(v.FirstTried) { // the history is to 10 ms
+		v.LastTried = v.FirstTried
+	}
 	if json.Valid(job.Evidence) {
 		v.Evidence = job.Evidence
 	}
