@@ -55,10 +55,16 @@ func TestKilledWorkersWorkIsTakenOver(t *testing.T) {
 	alone := servers()
 	b.start(options{limits: limits, worker: b.likeInUse})
 	b.eventually("the second at work", func() bool { return servers() == 2*alone })
+	if err := inspector.PauseQueue("normal"); err != nil { // nobody else may take it
+		t.Fatal(err)
+	}
 	kill()
 	killed := time.Now()
 	b.plain(rdb, "plain", "no retry")
 	take(t, rdb, killed.Add(30*time.Second))
+	if err := inspector.UnpauseQueue("normal"); err != nil {
+		t.Fatal(err)
+	}
 	ids = append(ids, ledger.TaskID("plain").String())
 	before, err := rdb.ZRangeWithScores(t.Context(), normalQueue+"lease", 0, -1).Result()
 	if err != nil || len(before) < 5 {
