@@ -125,8 +125,12 @@ func (w *world) resolve(r *reader, tired, hold bool) ledger.Resolved {
 	case tired:
 		res.Rest, res.Reason = ledger.RestReview, ledger.ReasonNotCurrent
 	}
+	doubt := w.doubt(res)
 	got, err := w.l.Resolve(w.ctx, res)
 	w.must(err)
+	if got.Verdict == ledger.VerdictDone && doubt != "" {
+		w.t.Fatalf("text %d was resolved although %s", r.text, doubt)
+	}
 	w.t.Logf("text %d is resolved, %d members, %d claims, rest %q: %s", r.text, len(res.Members), len(res.Claims), res.Rest, got.Verdict)
 	for _, job := range got.Jobs {
 		w.t.Logf("  %s is %s", w.nameOf(job.ID), job.State)
@@ -136,6 +140,28 @@ func (w *world) resolve(r *reader, tired, hold bool) ledger.Resolved {
 		w.must(err)
 	})
 	return got
+}
+
+// doubt says why a resolution must not be carried out: a group is decided as a whole, as
+// it is now, and by a read from after the last of its posts.
+func (w *world) doubt(res ledger.Resolution) string {
+	group, err := w.l.Group(w.ctx, res.Fingerprint)
+	w.must(err)
+	for _, job := range group {
+		at := slices.IndexFunc(res.Members, func(m ledger.Member) bool { return m.ID == job.ID })
+		open := job.State == ledger.Unknown || job.State == ledger.Accepted
+		switch {
+		case job.State == ledger.Sending:
+			return w.nameOf(job.ID) + " is on the wire"
+		case at < 0 && open:
+			return w.nameOf(job.ID) + " was not read"
+		case at >= 0 && (job.State != res.Members[at].State || job.Attempts != res.Members[at].Attempt):
+			return w.nameOf(job.ID) + " has changed"
+		case job.State == ledger.Unknown && job.ResolveAt.After(res.Began):
+			return "it is too early for " + w.nameOf(job.ID)
+		}
+	}
+	return ""
 }
 
 // match gives the records to the members: to accepted ones first, then unknown ones,
