@@ -22,6 +22,10 @@ const (
 func own(t *testing.T) (bundle, *redistest.Server) {
 	t.Helper()
 	server := redistest.Own(t, redisembed.Options{})
+	// Else a write may reach the file only after its answer, when the disk is busy.
+	if err := server.Client().ConfigSet(t.Context(), "appendfsync", "always").Err(); err != nil {
+		t.Fatal(err)
+	}
 	l, err := ledger.New(server.Client(), ledger.Options{})
 	if err != nil {
 		t.Fatal(err)

@@ -34,7 +34,7 @@ func (f Facts) survival(durable bool) string {
 	case durable:
 		return "jobs survive whatever ends this process, Redis or the machine: none counts as taken, and nothing is posted, before Redis has it on its disk"
 	case f.AppendFsync == "everysec":
-		return "jobs survive whatever ends this process or Redis; a power cut can take the last second with it"
+		return "jobs survive whatever ends this process or Redis; a power cut, or a crash of Redis while its disk is busy, can take the last second or two with it"
 	}
 	return "jobs survive whatever ends this process or Redis; a power cut can take the last writes with it"
 }

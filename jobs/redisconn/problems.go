@@ -113,7 +113,7 @@ func judgePersistence(f Facts) []Finding {
 	}
 	switch f.AppendFsync {
 	case "everysec":
-		return []Finding{{LevelInfo, "appendfsync is everysec: a power cut can take the last second of records with it (a crash of Redis alone takes none)", everysecFix(f)}}
+		return []Finding{{LevelInfo, "appendfsync is everysec: a power cut can take the last second or two of records with it, and so can a crash of Redis while its disk is busy", everysecFix(f)}}
 	case "no":
 		return []Finding{{LevelWarning, "appendfsync is no: a power cut can take some thirty seconds of records with it", "redis-cli CONFIG SET appendfsync everysec"}}
 	}
