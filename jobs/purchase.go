@@ -52,6 +52,15 @@ type PurchaseSpec struct {
 	Key                          string
 }
 
+// Fits reports whether the purchase may have bought this number, by its digits alone.
+func (s PurchaseSpec) Fits(n flowroute.E164) bool {
+	if s.Search == nil {
+		return s.Number == n
+	}
+	digits := n.Digits()
+	return strings.HasPrefix(digits, s.Search.StartsWith) && strings.HasSuffix(digits, s.Search.EndsWith) && strings.Contains(digits, s.Search.Contains)
+}
+
 // Validate reports all that is wrong with the purchase, as a [*ValidationError].
 // [Client.Purchase] does it too.
 func (p Purchase) Validate() error {

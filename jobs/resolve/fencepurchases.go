@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/flowroute-worker/flowroute-worker/flowroute"
@@ -24,16 +23,6 @@ type lostPurchase struct {
 	spec jobs.PurchaseSpec
 }
 
-// fits reports whether the purchase may have bought this number.
-func (p lostPurchase) fits(n flowroute.E164) bool {
-	if p.spec.Search == nil {
-		return p.spec.Number == n
-	}
-	digits := n.Digits()
-	s := p.spec.Search
-	return strings.HasPrefix(digits, s.StartsWith) && strings.HasSuffix(digits, s.EndsWith) && strings.Contains(digits, s.Contains)
-}
-
 // matchPurchases compares the account's numbers with the purchases that are queued: a
 // number that came in the gap, and is nobody's, was bought by one of them or by one
 // that is lost. It returns those that fit none.
@@ -49,7 +38,7 @@ func (r *Resolver) matchPurchases(ctx context.Context, gap ledger.Fence) ([]flow
 	// Those that asked for one number first: others may have any.
 	slices.SortStableFunc(waiting, func(a, b lostPurchase) int { return searches(a) - searches(b) })
 	for _, p := range waiting {
-		at := slices.IndexFunc(fresh, p.fits)
+		at := slices.IndexFunc(fresh, p.spec.Fits)
 		if at < 0 {
 			continue
 		}

@@ -81,6 +81,11 @@ func (p *purchasePlan) next(ctx context.Context) (*step, *end, error) {
 // buy is the step that spends money: for the number that is claimed already, the
 // one asked for, or the first candidate.
 func (p *purchasePlan) buy(ctx context.Context) (*step, *end, error) {
+	if p.job.Number.IsZero() {
+		if err := p.regain(ctx); err != nil {
+			return nil, nil, err
+		}
+	}
 	number := p.job.Number
 	if number.IsZero() || slices.Contains(p.turnedDown, number) {
 		candidate, over, err := p.candidate(ctx)
@@ -125,6 +130,32 @@ func (p *purchasePlan) buy(ctx context.Context) (*step, *end, error) {
 		},
 		taken: func() bool { return p.turnDown(number) },
 	}, nil, nil
+}
+
+// regain takes up a number that was bought before Redis lost writes, if this may be the
+// same purchase, asked for again under its key.
+func (p *purchasePlan) regain(ctx context.Context) error {
+	if p.spec.Key == "" || p.job.State != ledger.Queued {
+		return nil
+	}
+	numbers, err := p.worker.ledger.Orphaned(ctx)
+	if err != nil {
+		return err
+	}
+	for _, number := range numbers {
+		if !p.spec.Fits(number) {
+			continue
+		}
+		claimed, err := p.worker.ledger.ClaimPurchase(ctx, p.job.ID, number)
+		if err != nil {
+			return err
+		}
+		if claimed {
+			p.job.Number, p.job.Uncertain = number, true
+			return nil
+		}
+	}
+	return nil
 }
 
 func reviewFor(v verdict) ledger.Reason {
