@@ -16,19 +16,33 @@
 //
 // What each error means is decided in one place, outcome.go. An outcome that
 // cannot be told puts the job into the state unknown, in which nothing posts it.
-// Purchases and route updates are rows of steps, each an attempt of its own; their
-// unknown outcomes are read back from the account (steps.go).
+//
+// # Purchases and routes
+//
+// They are rows of steps, each an attempt of its own. An unknown step is read back
+// from the account (reread.go): once its request must be over and the account had
+// time to show it, by Redis' clock and by this process's own. It is repeated when the
+// account does not show it, and a repeat that is refused proves nothing: then, and
+// when the posts of a purchase are used up, a person decides. A step that a newer
+// update of the same number and slot sets is not repeated.
 //
 // # Guarantees
 //
 //   - One permit, one intent, one request; while an intent is open nothing posts.
 //   - 429, proven "not sent" and refused credentials cost a job time, no attempt.
-//   - A job whose task is gone gets a new one within minutes (sweep.go).
+//   - Behind a fence, and while this process's signs of life are not acknowledged
+//     ([Guard]), nothing is posted.
+//   - A certain outcome is written however late it comes, and posts nothing.
+//   - A job whose task is gone gets a new one (sweep.go); a dead process's tasks are
+//     given back within seconds.
 //   - A task of another app is taken in, or becomes a failed job that says why.
 //   - [Worker.Run] ends only when all of its handlers have, or the shutdown time is
 //     over.
 //
+// Every [Point] at which a process may die or stand still has its test.
+//
 // # What it does not do
 //
-// It does not resolve messages whose outcome is unknown.
+// It does not resolve messages whose outcome is unknown; package resolve does, and
+// gives those that are to be posted again to [Resend].
 package worker
