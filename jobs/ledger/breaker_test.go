@@ -21,7 +21,9 @@ func TestBreakerMovesAreAtomic(t *testing.T) {
 		"the probe of before leaves": {
 			move: func(b bundle, _ breaker) (breaker, error) { return b.LeaveBreaker(t.Context(), name, "first") }, held: true, want: "held"},
 		"the probe of before fails": {
-			move: func(b bundle, _ breaker) (breaker, error) { return b.ReopenBreaker(t.Context(), name, "first", "x", lease) }, held: true, want: "held"},
+			move: func(b bundle, _ breaker) (breaker, error) {
+				return b.ReopenBreaker(t.Context(), name, "first", "x", lease)
+			}, held: true, want: "held"},
 		"one that left before it opened fails": {
 			move: func(b bundle, _ breaker) (breaker, error) { return b.OpenBreaker(t.Context(), name, "x", lease) }, held: true, want: "held"},
 		"the probe of before succeeds": {
@@ -29,7 +31,9 @@ func TestBreakerMovesAreAtomic(t *testing.T) {
 		"a probe leaves what another closed": {
 			move: func(b bundle, _ breaker) (breaker, error) { return b.LeaveBreaker(t.Context(), name, "second") }, want: "closed"},
 		"a probe fails when another has closed": {
-			move: func(b bundle, _ breaker) (breaker, error) { return b.ReopenBreaker(t.Context(), name, "second", "x", lease) }, want: "closed"},
+			move: func(b bundle, _ breaker) (breaker, error) {
+				return b.ReopenBreaker(t.Context(), name, "second", "x", lease)
+			}, want: "closed"},
 	} {
 		t.Run(title, func(t *testing.T) {
 			t.Parallel()
