@@ -11,7 +11,9 @@
 // # Guarantees
 //
 //   - What a call returns without an error is written down in Redis and reaches
-//     a final state, or [ledger.Review] with its evidence.
+//     a final state, or [ledger.Review] with its evidence. A job whose outcome is
+//     not certain rests as [ledger.Unknown] and is never repeated on a guess: the
+//     workers decide it from Flowroute's records.
 //   - A job's id is drawn before the first try to write it down, and Redis'
 //     errors are ridden out with that same id: one call makes one job at most.
 //     When a call ends with [ErrUnconfirmed] the job may exist; the call may be

@@ -28,12 +28,12 @@ const httpDrain = 5 * time.Second
 func (v *service) httpServer() (*httpapi.Server, error) {
 	pages := console.Options{
 		Ledger: v.jobs.Ledger(), Redis: v.redis.producer, Syncs: v.syncs, Alerts: v.alerts, Events: v.events.last,
-		Explain: httpapi.Explain, Account: v.account, Version: readBuild().Version, Logger: v.log,
+		Explain: httpapi.Explain, Queues: []string{worker.QueueResend}, Account: v.account, Version: readBuild().Version, Logger: v.log,
 	}
 	o := httpapi.Options{
 		Jobs: v.jobs, Redis: v.redis.producer, MetricsPublic: v.MetricsPublic, QueuesWrite: v.QueuesUIWrite,
 		Ready: v.ready, Registry: v.registry, Numbers: v.numbers, MDRs: v.records, DrainTimeout: httpDrain, Logger: v.log,
-		WebhookSecret: v.WebhookSecret.Reveal(), Wake: wakeWith(v.jobs),
+		Queues: []string{worker.QueueResend}, WebhookSecret: v.WebhookSecret.Reveal(), Wake: wakeWith(v.jobs),
 	}
 	if v.limiter != nil {
 		pages.Limits = v.limitLines

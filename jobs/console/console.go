@@ -31,6 +31,9 @@ type Options struct {
 	// Redis is asked for the sizes of the queues. It stays the caller's.
 	Redis redis.UniversalClient
 
+	// Queues are shown beside those of [ledger.Queues] while something is in them.
+	Queues []string
+
 	Limits func(context.Context) ([]Limit, error)
 	Syncs  func(context.Context) ([]Sync, error)
 	// Alerts are what a person should see first: open breakers, refused

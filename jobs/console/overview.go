@@ -104,7 +104,7 @@ func (c *Console) readQueues() ([]queueView, error) {
 	}
 	var broken []error
 	views := make([]queueView, 0, len(ledger.Queues()))
-	for _, name := range ledger.Queues() {
+	for _, name := range append(ledger.Queues(), c.o.Queues...) {
 		view := queueView{Name: name}
 		if slices.Contains(present, name) {
 			info, err := c.inspector.GetQueueInfo(name)
@@ -116,6 +116,9 @@ func (c *Console) readQueues() ([]queueView, error) {
 				Name: name, Pending: info.Pending, Active: info.Active, Scheduled: info.Scheduled,
 				Retry: info.Retry, Archived: info.Archived, Paused: info.Paused, Wait: span(info.Latency),
 			}
+		}
+		if slices.Contains(c.o.Queues, name) && view.Pending+view.Active+view.Scheduled+view.Retry+view.Archived == 0 {
+			continue
 		}
 		views = append(views, view)
 	}

@@ -23,7 +23,7 @@ func (s *Server) getMetrics(w http.ResponseWriter, r *http.Request) error {
 	now := prometheus.NewRegistry()
 	if err := now.Register(&collector{
 		ctx: ctx, log: s.log, ledger: s.o.Jobs.Ledger(), ping: func(ctx context.Context) error { return s.o.Redis.Ping(ctx).Err() },
-		inspector: asynq.NewInspectorFromRedisClient(s.o.Redis),
+		inspector: asynq.NewInspectorFromRedisClient(s.o.Redis), queues: append(ledger.Queues(), s.o.Queues...),
 	}); err != nil {
 		return err
 	}
@@ -43,6 +43,7 @@ type collector struct {
 	ledger    *ledger.Ledger
 	inspector *asynq.Inspector
 	ping      func(context.Context) error
+	queues    []string
 }
 
 // descriptions are the metrics of one scrape. The names that begin with asynq_
@@ -126,7 +127,7 @@ func (c *collector) collectQueues(ch chan<- prometheus.Metric, d descriptions) e
 		return err
 	}
 	var broken []error
-	for _, queue := range ledger.Queues() {
+	for _, queue := range c.queues {
 		if !slices.Contains(present, queue) {
 			continue // nothing was ever put into it
 		}

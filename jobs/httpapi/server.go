@@ -43,6 +43,8 @@ type Options struct {
 	// alone, at least 16 letters, digits, dots, dashes and underscores. Without it
 	// there are none.
 	WebhookSecret string
+	// Queues are ours beside those of [ledger.Queues], for the metrics.
+	Queues []string
 	// Registry is what /metrics shows beside queues and jobs, which come by
 	// themselves (asynq_…, flowroute_worker_jobs, flowroute_worker_redis_up).
 	// May be nil.
