@@ -105,7 +105,7 @@ func (w *world) resolveAtOnce() bool {
 // resolve decides by the rules: a record for each that has none, the rest absent when
 // the read is current. Whether a read is too early is the ledger's to say.
 func (w *world) resolve(r *reader, tired, hold bool) ledger.Resolved {
-	res := ledger.Resolution{Fingerprint: fingerprint(r.text), Began: r.began, Hold: hold}
+	res := ledger.Resolution{Fingerprint: fingerprint(r.text), Began: r.began, Hold: hold, Fenced: w.fence != nil}
 	for _, m := range r.members {
 		res.Members = append(res.Members, ledger.Member{ID: m.ID, State: m.State, Attempt: m.Attempts})
 	}

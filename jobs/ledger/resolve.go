@@ -48,6 +48,9 @@ type Resolution struct {
 	Rest Rest
 	// Hold sends a member proven absent to a person instead of posting it again.
 	Hold bool
+	// Fenced: it was decided while a fence was up ([Ledger.FenceState]); it is carried
+	// out only if that is so still.
+	Fenced bool
 	// Reason, Detail and Evidence (JSON, at most 2 kB) are for [RestReview].
 	Reason   Reason
 	Detail   string
@@ -107,7 +110,7 @@ func (l *Ledger) Resolve(ctx context.Context, r Resolution) (Resolved, error) {
 	}
 	args := []any{
 		r.Fingerprint.String(), r.Began.UnixMilli(), string(r.Rest), flag(r.Hold), reason, clip(r.Detail), r.Evidence, l.maxPosts,
-		l.eventsMax, l.retention.Milliseconds(), l.claimsFor(), len(r.Members),
+		l.eventsMax, l.retention.Milliseconds(), l.claimsFor(), len(r.Members), flag(r.Fenced),
 	}
 	for _, m := range r.Members {
 		args = append(args, m.ID.String(), m.ID[:], string(m.State.code()), m.Attempt)

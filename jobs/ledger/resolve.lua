@@ -2,17 +2,22 @@
 -- ARGV  1 fingerprint (hex), 2 when the read of the records began (ms), 3 what becomes of
 --       unknown members without a record ('' nothing, n absent, r review), 4 those absent
 --       go to a person (1), 5 reason, 6 detail, 7 evidence, 8 most posts, 9 length of the
---       event stream, 10 retention, 11 TTL of claims, 12 number of members, then for each
---       id, id (16 bytes), state, attempt; then for each claim id, MDR
+--       event stream, 10 retention, 11 TTL of claims, 12 number of members, 13 it was
+--       decided behind a fence (1), then for each member id, id (16 bytes), state, attempt;
+--       then for each claim id, MDR
 -- returns {ok, id, state, …} | {busy} | {early, ms} | {changed}
 local fp, began, rest, most, retention, ttl = ARGV[1], tonumber(ARGV[2]), ARGV[3], ARGV[9], ARGV[10], ARGV[11]
 local count = tonumber(ARGV[12])
 local known, order = {}, {}
 for i = 0, count - 1 do
-  local at = 13 + 4 * i
+  local at = 14 + 4 * i
   known[ARGV[at]] = {bin = ARGV[at + 1], state = ARGV[at + 2], attempt = tonumber(ARGV[at + 3]), claims = {}}
   order[#order + 1] = ARGV[at]
 end
+
+-- What Redis may have lost changes what can be concluded.
+local fence = redis.call('HMGET', P .. 'fence', 'run', 'up')
+if (fence[1] and fence[1] ~= run_id()) or (fence[2] == '1') ~= (ARGV[13] == '1') then return {'changed'} end
 
 -- The group as it is now must be the one that was read.
 local wait = 0
@@ -32,7 +37,7 @@ for id, member in pairs(known) do
   member.job = job
 end
 if wait > 0 then return {'early', wait} end
-for at = 13 + 4 * count, #ARGV, 2 do
+for at = 14 + 4 * count, #ARGV, 2 do
   local member, mdr = known[ARGV[at]], ARGV[at + 1]
   local held = cold_get('c', mdr)
   if not member or (held and string.sub(held, 1, 16) ~= member.bin) then return {'changed'} end

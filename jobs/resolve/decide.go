@@ -284,7 +284,7 @@ func (q question) match() match {
 		give(i)
 	}
 	for i, m := range members {
-		for given[i]+m.held < m.Attempt && give(i) {
+		for !q.read.fenced && given[i]+m.held < m.Attempt && give(i) { // behind a fence it may be a lost twin's
 			found.surplus++
 		}
 		if given[i] == 0 && (m.State == ledger.Unknown || m.State == ledger.Accepted) {

@@ -74,6 +74,11 @@ func (r *Resolver) readAndDecide(ctx context.Context, groups []*group, report *R
 	if err != nil {
 		return err
 	}
+	fence, err := r.o.Ledger.FenceState(ctx)
+	if err != nil {
+		return err
+	}
+	s.fenced = fence.Up
 	if err := r.pass(ctx, s, groups); err != nil {
 		return err
 	}
@@ -198,7 +203,7 @@ func (r *Resolver) rules() rules {
 func (r *Resolver) question(g *group, s *session) question {
 	q := question{rules: r.rules()}
 	q.read, q.records = s.reading(g), s.records(g)
-	q.read.fenced = r.fence.id != ""
+	q.read.fenced = s.fenced
 	for _, job := range g.jobs {
 		m := member{
 			Member:  ledger.Member{ID: job.ID, State: job.State, Attempt: job.Attempts},
@@ -244,7 +249,7 @@ func (r *Resolver) carry(ctx context.Context, s *session, g *group, d decision, 
 		r.pace.later(g.fingerprint, time.Now())
 		return err
 	}
-	res := ledger.Resolution{Fingerprint: g.fingerprint, Began: s.began, Claims: d.claims, Rest: d.rest, Hold: r.o.Hold}
+	res := ledger.Resolution{Fingerprint: g.fingerprint, Began: s.began, Claims: d.claims, Rest: d.rest, Hold: r.o.Hold, Fenced: s.fenced}
 	for _, job := range g.jobs {
 		res.Members = append(res.Members, ledger.Member{ID: job.ID, State: job.State, Attempt: job.Attempts})
 	}

@@ -50,6 +50,7 @@ type session struct {
 	reach   time.Time // what is known of accepted messages goes back to it
 	missing []time.Time
 	latest  time.Time
+	fenced  bool // Redis may have lost messages that were sent
 	suspect bool // a lag was seen that one more pass has to confirm
 	passes  []*pass
 	free    map[pair][]row // unclaimed rows
