@@ -237,7 +237,7 @@ func (r *Resolver) allOpen(ctx context.Context, g *gap) (queued []waiting, undec
 			}
 			message := spec.Flowroute()
 			w := waiting{id: job.ID, fingerprint: jobs.FingerprintOf(message), of: of, text: jobs.NormalBody(message.Body),
-				created: job.Created, keyed: job.ID.String()[14] == '5'}
+				created: asked(job), keyed: job.ID.Drawn().IsZero()}
 			switch {
 			case job.State == ledger.Queued:
 				queued = append(queued, w)
@@ -249,6 +249,14 @@ func (r *Resolver) allOpen(ctx context.Context, g *gap) (queued []waiting, undec
 			return queued, undecided, nil
 		}
 	}
+}
+
+// asked is when the job was asked for first, as far as its id tells.
+func asked(job ledger.Job) time.Time {
+	if drawn := job.ID.Drawn(); !drawn.IsZero() && drawn.Before(job.Created) {
+		return drawn
+	}
+	return job.Created
 }
 
 // regained writes down what was found. whole is false when something has changed

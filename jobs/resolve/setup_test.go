@@ -65,9 +65,9 @@ func setup(t *testing.T, o options) bundle {
 	return b
 }
 
-func (b bundle) api() *flowroute.Client {
+func (b bundle) api(patience time.Duration) *flowroute.Client {
 	b.t.Helper()
-	api, err := flowroute.New(flowroute.Options{BaseURL: b.sim.URL, Timeout: timeout,
+	api, err := flowroute.New(flowroute.Options{BaseURL: b.sim.URL, Timeout: patience,
 		Credentials: flowroute.Credentials{AccessKey: b.sim.AccessKey, SecretKey: b.sim.SecretKey}})
 	if err != nil {
 		b.t.Fatal(err)
@@ -97,7 +97,7 @@ func (b bundle) run(what func(context.Context) error) (stop func()) {
 // work runs a worker.
 func (b bundle) work() (stop func()) {
 	b.t.Helper()
-	rdb, api := b.db.Worker(), b.api()
+	rdb, api := b.db.Worker(), b.api(timeout)
 	limiter, err := ratelimit.New(rdb, ratelimit.Options{Account: api.Account(), Timeout: timeout, WriteWindow: window, FreshStart: true})
 	if err != nil {
 		b.t.Fatal(err)
@@ -119,7 +119,7 @@ func (b bundle) work() (stop func()) {
 // start runs a resolver.
 func (b bundle) start(change func(*resolve.Options)) (stop func()) {
 	b.t.Helper()
-	api := b.api()
+	api := b.api(10 * time.Second)
 	o := resolve.Options{Ledger: b.ledger, Jobs: b.jobs, API: api, Redis: b.db.Client(), Account: api.Account(),
 		Settle: settle, SettleIdle: idle, Max: time.Minute, Tick: 20 * time.Millisecond, Logger: b.logger()}
 	if change != nil {

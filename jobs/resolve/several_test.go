@@ -119,7 +119,7 @@ func TestDeadWorker(t *testing.T) {
 			id := b.send(m)
 			job := b.get(id)
 			b.pass(time.Until(job.Due))
-			begun, err := b.ledger.Begin(t.Context(), ledger.Intent{ID: job.ID, Generation: job.Generation, Token: "dead", Account: b.api().Account(),
+			begun, err := b.ledger.Begin(t.Context(), ledger.Intent{ID: job.ID, Generation: job.Generation, Token: "dead", Account: b.api(timeout).Account(),
 				Budget: window, Timeout: timeout, Settle: settle, Fingerprint: jobs.Fingerprint(ours[1:], theirs[1:], m.Body, false), Worker: "dead"})
 			if err != nil {
 				t.Fatal(err)
