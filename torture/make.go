@@ -2,6 +2,7 @@ package torture
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"path/filepath"
@@ -11,19 +12,17 @@ import (
 	"github.com/flowroute-worker/flowroute-worker/jobs/ledger"
 )
 
-// trouble carries the steps out at their times. When they are over and too few
-// workers were killed, it kills more of them until everything was asked for.
+// trouble carries the steps out at their times: those that Redis forgets by, and all
+// others beside them. When they are over and too few workers were killed, it kills
+// more of them until everything was asked for.
 func (r *run) trouble(ctx context.Context, asked <-chan struct{}) error {
-	for i, s := range r.plan.Steps {
-		if !sleep(ctx, time.Until(r.began.Add(s.At))) {
-			return ctx.Err()
-		}
-		if s.Last {
-			continue
-		}
-		if err := r.do(ctx, i, s); err != nil {
-			return fmt.Errorf("%s: %w", s.Do, err)
-		}
+	redis := make(chan error, 1)
+	go func() {
+		redis <- r.carryOut(ctx, func(s Step) bool { return s.Do == KillRedis || s.Do == Rollback })
+	}()
+	err := r.carryOut(ctx, func(s Step) bool { return s.Do != KillRedis && s.Do != Rollback })
+	if err = errors.Join(err, <-redis); err != nil {
+		return err
 	}
 	rng := rand.New(rand.NewPCG(r.o.Seed, 4))
 	for over := false; !over || r.killed() < r.o.Kills; {
@@ -42,9 +41,29 @@ func (r *run) trouble(ctx context.Context, asked <-chan struct{}) error {
 	return nil
 }
 
-// unfenced waits until no fence holds jobs back, but not for ever.
-func (r *run) unfenced(ctx context.Context) {
-	ctx, cancel := context.WithTimeout(ctx, time.Minute)
+// carryOut makes the steps that are its own, one after the other.
+func (r *run) carryOut(ctx context.Context, own func(Step) bool) error {
+	for i, s := range r.plan.Steps {
+		if s.Last || !own(s) {
+			continue
+		}
+		if !sleep(ctx, time.Until(r.began.Add(s.At))) {
+			return ctx.Err()
+		}
+		if s.Flowing {
+			r.unfenced(ctx, 25*time.Second)
+			sleep(ctx, 2*time.Second)
+		}
+		if err := r.do(ctx, i, s); err != nil {
+			return fmt.Errorf("%s: %w", s.Do, err)
+		}
+	}
+	return nil
+}
+
+// unfenced waits until no fence holds jobs back, but not for longer than that.
+func (r *run) unfenced(ctx context.Context, most time.Duration) {
+	ctx, cancel := context.WithTimeout(ctx, most)
 	defer cancel()
 	for {
 		fence, err := r.ledger.FenceState(ctx)
@@ -58,7 +77,7 @@ func (r *run) unfenced(ctx context.Context) {
 // the last trouble for the rest.
 func (r *run) drain(ctx context.Context) error {
 	r.unsent(ctx, r.o.Messages/25)
-	r.unfenced(ctx)
+	r.unfenced(ctx, time.Minute)
 	for i, s := range r.plan.Steps {
 		if !s.Last {
 			continue

@@ -126,13 +126,13 @@ func (l *load) message(n int) Item {
 	m := &jobs.Message{From: "+" + sender(l.rng.IntN(senders)), To: "+" + l.to[l.rng.IntN(len(l.to))], Body: l.body(n), Key: "key " + strconv.Itoa(n)}
 	item := Item{Message: m}
 	switch draw := l.rng.IntN(100); {
-	case draw < 4:
+	case draw < 1:
 		m.From, m.To = "+"+sender(0), "+"+l.to[l.rng.IntN(hotPairs)]
-	case draw < 14 && len(l.texts) > 0:
+	case draw < 11 && len(l.texts) > 0:
 		// A twin: wanted twice, by two keys.
 		first := l.items[l.texts[len(l.texts)-1-l.rng.IntN(min(20, len(l.texts)))]].Message
 		m.From, m.To, m.Body, m.IsMMS = first.From, first.To, first.Body, first.IsMMS
-	case draw < 24:
+	case draw < 21:
 		mms := true
 		m.IsMMS = &mms
 	}

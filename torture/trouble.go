@@ -39,6 +39,9 @@ type Step struct {
 	Fault  string
 	P      float64
 	Offset time.Duration
+	// Flowing waits a while until messages are being posted again: what Redis forgets
+	// while nothing happens is no loss.
+	Flowing bool
 	// Last is made when everything was asked for and most was posted, and no fence holds
 	// jobs back.
 	Last bool
@@ -112,7 +115,7 @@ func (d *trouble) toWorkers() {
 
 func (d *trouble) toRedis() {
 	for i := range d.o.RedisKills {
-		d.add(Step{Do: KillRedis, For: d.about(0, 1500*time.Millisecond), Back: d.rng.Float64()})
+		d.add(Step{Do: KillRedis, For: d.about(0, 1500*time.Millisecond), Back: d.rng.Float64(), Flowing: d.rng.IntN(4) > 0})
 		// Spread evenly: two at once are one.
 		at := (float64(i) + 0.2 + 0.6*d.rng.Float64()) / float64(d.o.RedisKills)
 		d.steps[len(d.steps)-1].At = time.Duration(0.93 * at * float64(d.o.For))
@@ -122,7 +125,7 @@ func (d *trouble) toRedis() {
 	}
 	if d.o.Fsync == FsyncAlways {
 		for i := range d.share(4) {
-			d.add(Step{Do: Rollback, For: d.about(time.Second, d.o.For/10)})
+			d.add(Step{Do: Rollback, For: d.about(time.Second, d.o.For/15), Flowing: true})
 			d.steps[len(d.steps)-1].At = time.Duration((float64(i) + 0.1 + 0.6*d.rng.Float64()) / float64(d.share(4)) * 0.8 * float64(d.o.For))
 		}
 	}
