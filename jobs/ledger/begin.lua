@@ -78,9 +78,10 @@ for slot in string.gmatch(f.o or '', '%S+') do
   if head and head ~= id then return {'behind', head} end
 end
 if token == '' then return {'ready'} end
-local orphan = f.t == 'm' and string.sub(id, 15, 15) == '5' and orphaned(ARGV[14])
+-- A call that is a minute older than the record of its job is a repetition.
+local orphan = f.t == 'm' and drawn(job) < tonumber(f.c) - 60000 and orphaned(ARGV[14])
 if orphan then
-  -- What Redis had lost: this text was sent under the same key before.
+  -- What Redis had lost: this text was sent under the same id before.
   local owned, _ = take(job, orphan, true, most, ARGV[17])
   if owned then
     set(job, 'fp', ARGV[14])

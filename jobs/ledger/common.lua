@@ -88,12 +88,18 @@ end
 -- seen changes with each attempt that ends.
 local function seen(f) return 'v' .. (f.lt or '') end
 
--- fenced: Redis may have lost that this job was posted. Jobs with a producer's key
--- (their ids say so) may be new here and posted before.
+-- drawn is when a client drew a job's id for one call (a UUIDv7); 0 for an id made of
+-- a producer's key or of a task.
+local function drawn(job)
+  return string.sub(job.id, 15, 15) == '7' and unbytes(string.sub(job.bin, 1, 6)) or 0
+end
+
+-- fenced: Redis may have lost that this job was posted. One under an id that is older
+-- than its record, or may be, may be new here and posted before.
 local function fenced(job)
   local fence = redis.call('HMGET', P .. 'fence', 'run', 'up', 'at')
   if fence[1] and fence[1] ~= run_id() then return true end
-  return fence[2] == '1' and (tonumber(job.f.c) < tonumber(fence[3] or '0') or string.sub(job.id, 15, 15) == '5')
+  return fence[2] == '1' and math.min(tonumber(job.f.c), drawn(job)) < tonumber(fence[3] or '0')
 end
 
 -- release gives a purchase's number free.

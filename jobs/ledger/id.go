@@ -1,7 +1,9 @@
 package ledger
 
 import (
+	"encoding/binary"
 	"fmt"
+	"time"
 
 	"github.com/google/uuid"
 )
@@ -55,6 +57,15 @@ func (id ID) String() string { return uuid.UUID(id).String() }
 
 // IsZero reports whether no id was given.
 func (id ID) IsZero() bool { return id == ID{} }
+
+// Drawn is when a client drew the id for one call; the zero time for an id made of a
+// producer's key or of a task, under which the same may be asked for again.
+func (id ID) Drawn() time.Time {
+	if uuid.UUID(id).Version() != 7 {
+		return time.Time{}
+	}
+	return time.UnixMilli(int64(binary.BigEndian.Uint64(append([]byte{0, 0}, id[:6]...))))
+}
 
 // MarshalText writes the id as a UUID.
 func (id ID) MarshalText() ([]byte, error) { return uuid.UUID(id).MarshalText() }

@@ -19,6 +19,8 @@ package ledger
 //	{flowroute}:beats           hash, no TTL: signs of life of the processes that post
 //	{flowroute}:orphans         hash, TTL: fingerprint → records that became nobody's
 //	{flowroute}:orphan-numbers  set, TTL: numbers that were bought, and whose purchase is not known any more
+//	{flowroute}:synced          number, no TTL: what was waited for to reach the disk
+//	{flowroute}:sweeper, :swept, :cursor, :unreadable  the search for lost tasks (package worker)
 //	{flowroute}:owner           string, no TTL: the account this ledger belongs to
 //
 // All share one hash tag, so that one script can touch them all, in a cluster too.

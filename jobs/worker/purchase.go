@@ -135,7 +135,8 @@ func (p *purchasePlan) buy(ctx context.Context) (*step, *end, error) {
 // regain takes up a number that was bought before Redis lost writes, if this may be the
 // same purchase, asked for again under its key.
 func (p *purchasePlan) regain(ctx context.Context) error {
-	if p.spec.Key == "" || p.job.State != ledger.Queued {
+	// An id that was drawn just before its record was written is a first call's.
+	if p.job.State != ledger.Queued || p.job.Created.Sub(p.job.ID.Drawn()) < time.Minute {
 		return nil
 	}
 	numbers, err := p.worker.ledger.Orphaned(ctx)
