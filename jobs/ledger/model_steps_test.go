@@ -33,7 +33,7 @@ func TestModelOfSteps(t *testing.T) {
 		s := &stepWorld{world: world{t: rt, ctx: ctx, l: l, rdb: raw, clock: at}, mayOwn: map[flowroute.E164]ledger.ID{}}
 		s.must(raw.FlushDB(ctx).Err())
 		s.must(at.set(ctx, raw, time.Unix(1_790_000_000, 0)))
-		do := []func(){s.create, s.begin, s.begin, s.begin, s.settle, s.settle, s.die, s.overdue, s.decide, s.cancel, s.rule, s.again, s.wait}
+		do := []func(){s.create, s.begin, s.begin, s.begin, s.settle, s.settle, s.die, s.overdue, s.decide, s.decide, s.cancel, s.rule, s.again, s.wait, s.wait}
 		for _, c := range rapid.SliceOfN(rapid.Uint64(), averageSteps(), 3*averageSteps()).Draw(rt, "commands") {
 			s.choices = rand.New(rand.NewPCG(c, 0))
 			do[s.choose(len(do))]()
@@ -203,7 +203,7 @@ func (s *stepWorld) decide() {
 }
 
 func (s *stepWorld) cancel() {
-	if job, ok := s.job(); ok && s.choose(3) == 0 {
+	if job, ok := s.job(); ok {
 		before := job
 		c, err := s.l.Cancel(s.ctx, job.ID)
 		s.must(err)

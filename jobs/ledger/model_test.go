@@ -214,7 +214,7 @@ func (w *world) create() bool {
 		return false
 	}
 	n := len(w.jobs)
-	job := &modelJob{name: fmt.Sprintf("job%d", n), text: w.choose(2)}
+	job := &modelJob{name: fmt.Sprintf("job%d", n), text: w.choose(4) / 3}
 	job.new = ledger.NewJob{
 		ID: ledger.NewID(), Type: ledger.SendMessage, Queue: ledger.QueueNormal, Payload: []byte(`{"v":1}`),
 		Content: [8]byte{byte(job.text)}, Nonce: [6]byte{1, byte(n)},
