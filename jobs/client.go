@@ -20,6 +20,9 @@ type Options struct {
 	Prefix    string        // of the ledger's keys. Defaults to [ledger.DefaultPrefix].
 	Retention time.Duration // how long final jobs stay. Defaults to 720 h.
 	EventsMax int64         // length of the event stream, about. Defaults to 1,000,000.
+	// Durable: a job counts as taken when Redis has it on its disk (WAITAOF, Redis 7.2
+	// or newer, with an append-only file); until then calls end with [ErrUnconfirmed].
+	Durable bool
 	// Patience is how long a call goes on when Redis fails, counted from its
 	// first error. Defaults to 5 s; negative is none.
 	Patience time.Duration
@@ -48,7 +51,7 @@ func NewClient(rdb redis.UniversalClient, o Options) (*Client, error) {
 	if o.Retention == 0 {
 		o.Retention = defaultRetention
 	}
-	led, err := ledger.New(rdb, ledger.Options{Prefix: o.Prefix, Retention: o.Retention, EventsMax: o.EventsMax})
+	led, err := ledger.New(rdb, ledger.Options{Prefix: o.Prefix, Retention: o.Retention, EventsMax: o.EventsMax, Durable: o.Durable})
 	if err != nil {
 		return nil, err
 	}

@@ -97,6 +97,8 @@ func report(errs io.Writer, err error) int {
 // advice is what to do about errors whose text does not say it.
 func advice(err error) string {
 	switch {
+	case errors.Is(err, ledger.ErrNotDurable):
+		return "; REDIS_DURABILITY=aof needs Redis 7.2 or newer with an append-only file: flowroute-worker doctor says more"
 	case errors.Is(err, jobs.ErrUnconfirmed):
 		return "; with --key it is safe to repeat the command, without one look first whether the job is there"
 	case errors.Is(err, jobs.ErrConflict):

@@ -258,6 +258,14 @@ func TestRefusesAtStart(t *testing.T) {
 		b.run("run").want(t, exitFailed, "", "maxmemory-policy noeviction")
 		b.run("doctor").want(t, exitFailed, "FAIL", "")
 	})
+	t.Run("redis that cannot wait for its disk", func(t *testing.T) {
+		t.Parallel()
+		// The tests' own Redis keeps no append-only file, and an old one has no WAITAOF.
+		b := setup(t).with("REDIS_DURABILITY", "aof")
+		b.run("run").want(t, exitFailed, "", "REDIS_DURABILITY=aof")
+		b.run("doctor").want(t, exitFailed, "REDIS_DURABILITY=aof", "")
+		b.run(sent()...).want(t, exitFailed, "", "doctor says more")
+	})
 	t.Run("jobs of another account", func(t *testing.T) {
 		t.Parallel()
 		b := setup(t)
