@@ -441,7 +441,7 @@ func TestWorkerKilledWithARoute(t *testing.T) {
 // asked. Then it wakes up, and the proof counts.
 func TestWorkerFrozenWithAPurchase(t *testing.T) {
 	t.Parallel()
-	const lag = 12 * time.Second
+	const lag = 14 * time.Second
 	for _, point := range []worker.Point{worker.PointIntent, worker.PointBody, worker.PointAnswered} {
 		t.Run(string(point), func(t *testing.T) {
 			t.Parallel()

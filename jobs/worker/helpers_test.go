@@ -62,7 +62,7 @@ func (b bundle) start(o options) (stop func()) {
 	if o.redis != nil {
 		rdb = o.redis(b.db)
 	}
-	const timeout = 400 * time.Millisecond
+	const timeout = time.Second
 	api, err := flowroute.New(flowroute.Options{BaseURL: b.sim.URL, Timeout: timeout,
 		Credentials: flowroute.Credentials{AccessKey: b.sim.AccessKey, SecretKey: b.sim.SecretKey}})
 	if err != nil {

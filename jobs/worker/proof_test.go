@@ -93,7 +93,7 @@ func TestPurchaseRefusedAfterAnUncertainOne(t *testing.T) {
 			t.Run(fmt.Sprintf("%s, by search %v", ruling, search), func(t *testing.T) {
 				t.Parallel()
 				b := setup(t, options{})
-				b.sim.SetFault("purchase-lag", flowroutetest.Fault{Count: 1, Delay: 13 * time.Second})
+				b.sim.SetFault("purchase-lag", flowroutetest.Fault{Count: 1, Delay: 16 * time.Second})
 				b.sim.FailNext("purchase-accepted-then-cut", 1)
 				p := jobs.Purchase{Number: forSale, Alias: "desk"}
 				if search {
@@ -111,7 +111,7 @@ func TestPurchaseRefusedAfterAnUncertainOne(t *testing.T) {
 					t.Errorf("got %d posts, want 2", got)
 				}
 				number := b.bought()[0]
-				b.eventually("the number shows", func() bool { return time.Since(job.FirstTried) > 14*time.Second })
+				b.eventually("the number shows", func() bool { return time.Since(job.FirstTried) > 17*time.Second })
 				b.rule(id, ruling)
 				job = b.until(id, want, ledger.Review, ledger.Failed)
 				b.stop()
