@@ -86,6 +86,9 @@ func (w *world) beginUnheard() bool {
 	w.t.Logf("%s: an intent with %s is not heard of; Redis got it: %v", job.name, in.Token, heard)
 	w.write(ledger.Settlement{ID: job.new.ID, Token: in.Token, To: ledger.Queued, Reason: ledger.ReasonNotSent, Uncounted: true})
 	w.intents = append(w.intents, in)
+	if got, err := w.l.Begin(w.ctx, in); w.found(err) && got.Decision == ledger.Go {
+		w.t.Fatalf("%s: the intent %s went through after its worker had given it up", job.name, in.Token)
+	}
 	return true
 }
 
