@@ -130,6 +130,16 @@ func defaults(d *time.Duration, value time.Duration) {
 // waited for, what is on the wire is awaited for up to ShutdownTimeout. The
 // limiter is drained too. The signs of life go on until the last outcome is written.
 func (w *Worker) Run(ctx context.Context) error {
+	// What a worker that died has left is looked for at once; the handlers may have to
+	// wait until the others have noticed this one.
+	var loops sync.WaitGroup
+	looking, stopLooking := context.WithCancel(ctx)
+	defer func() {
+		stopLooking()
+		loops.Wait()
+	}()
+	loops.Go(func() { w.sweep(looking) })
+	loops.Go(func() { w.watch(looking) })
 	defer w.beat(ctx)()
 	servers := w.servers()
 	handler := w.handler()
@@ -139,9 +149,6 @@ func (w *Worker) Run(ctx context.Context) error {
 			return err
 		}
 	}
-	var loops sync.WaitGroup
-	loops.Go(func() { w.sweep(ctx) })
-	loops.Go(func() { w.watch(ctx) })
 	<-ctx.Done()
 	for _, server := range servers {
 		server.Stop()
@@ -151,7 +158,6 @@ func (w *Worker) Run(ctx context.Context) error {
 	deadline := time.AfterFunc(w.o.ShutdownTimeout, func() { close(w.ended) })
 	defer deadline.Stop()
 	stop(servers)
-	loops.Wait()
 	return nil
 }
 
