@@ -202,7 +202,7 @@ func (c *check) describe(g *group) string {
 	}
 	for _, m := range g.accepted {
 		_, attempt, _ := strings.Cut(m.DLRCallback, ".invalid/")
-		fmt.Fprintf(&b, "\n    accepted %s by attempt %s, records %v, %s", stamp(m.At), attempt, m.MDRIDs, m.Fault)
+		fmt.Fprintf(&b, "\n    accepted %s by attempt %s, mms %v, %q, records %v, %s", stamp(m.At), attempt, m.MMS, m.Body, m.MDRIDs, m.Fault)
 	}
 	return b.String()
 }

@@ -51,7 +51,7 @@ func (r *run) carryOut(ctx context.Context, own func(Step) bool) error {
 			return ctx.Err()
 		}
 		if s.Flowing {
-			r.unfenced(ctx, 25*time.Second)
+			r.unfenced(ctx, min(25*time.Second, r.o.For))
 			sleep(ctx, 2*time.Second)
 		}
 		if err := r.do(ctx, i, s); err != nil {
@@ -77,7 +77,7 @@ func (r *run) unfenced(ctx context.Context, most time.Duration) {
 // the last trouble for the rest.
 func (r *run) drain(ctx context.Context) error {
 	r.unsent(ctx, r.o.Messages/25)
-	r.unfenced(ctx, time.Minute)
+	r.unfenced(ctx, min(time.Minute, 3*r.o.For))
 	for i, s := range r.plan.Steps {
 		if !s.Last {
 			continue

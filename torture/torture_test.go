@@ -29,8 +29,8 @@ func TestMain(m *testing.M) {
 
 func small(seed uint64) torture.Options {
 	return torture.Options{
-		Seed: seed, Messages: 200, Purchases: 12, Routes: 12, Workers: 3, Kills: 6, RedisKills: 1, Scale: 50,
-		For: 6 * time.Second, GiveUp: 10 * time.Second, Rest: time.Minute, Child: []string{os.Args[0], childArgument},
+		Seed: seed, Messages: 150, Purchases: 12, Routes: 12, Workers: 3, Kills: 6, RedisKills: 1, Scale: 50,
+		For: 5 * time.Second, GiveUp: 8 * time.Second, Rest: time.Minute, Child: []string{os.Args[0], childArgument},
 	}
 }
 
