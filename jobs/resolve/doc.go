@@ -24,6 +24,14 @@
 // forbid to conclude anything from their absence. An empty list, or one that cannot be
 // read, decides nothing.
 //
+// # After a loss of Redis
+//
+// While the ledger's fence is up, the resolver reads the records of the gap and
+// matches those that are nobody's with every message that is not over, queued ones
+// too (fence.go). What it finds is accepted, what is nearly one goes to a person, and
+// what nobody has asked for is kept for a producer who asks for it again. Then it
+// lowers the fence.
+//
 // # Guarantees
 //
 //   - Two resolvers at once are harmless, and so is one that dies at any moment.

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"log/slog"
+	"slices"
 	"time"
 
 	"github.com/flowroute-worker/flowroute-worker/flowroute"
@@ -173,6 +174,11 @@ func (r *Resolver) readGap(ctx context.Context, fence ledger.Fence, report *Roun
 		// What Redis has forgotten of its own past cannot be asked of it.
 		reaches: true,
 	}}
+	// The gap's messages were accepted before the fence was raised: after twice the
+	// longest lag seen of late they are there.
+	if s.began.Sub(fence.At) > 2*s.lag {
+		q.read.lag = 0
+	}
 	last := member{first: fence.From, ready: fence.Ready, watched: s.asked.Sub(r.fence.since)}
 	if doubt := q.notCurrent([]member{last}); doubt != "" {
 		return nil, doubt, nil
@@ -190,7 +196,12 @@ func (r *Resolver) readGap(ctx context.Context, fence ledger.Fence, report *Roun
 		}
 		if !claimed {
 			g.records = append(g.records, rec)
+		} else if rec.mms {
+			s.beside = append(s.beside, rec)
 		}
+	}
+	for i := range g.records {
+		g.records[i].part = slices.ContainsFunc(s.beside, g.records[i].maybePartOf)
 	}
 	return g, "", nil
 }
@@ -202,6 +213,8 @@ func (r *Resolver) gapPass(ctx context.Context, s *session) (map[string]lostReco
 	p, err := r.readPass(ctx, s.start, s.known, func(m flowroute.MDR) {
 		if _, known := s.known.index[m.ID]; !known {
 			rows[m.ID] = lostRecord{row: rowOf(m), of: pair{m.From, m.To}}
+		} else if m.IsMMS {
+			s.beside = append(s.beside, lostRecord{row: rowOf(m), of: pair{m.From, m.To}})
 		}
 	})
 	if err != nil {

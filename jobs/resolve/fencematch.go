@@ -15,6 +15,14 @@ type lostRecord struct {
 	row
 	of pair
 	at time.Time // allowing for the clock offset
+	// part: it may be a further record of an MMS that has an owner, whose records say
+	// nothing of the text.
+	part bool
+}
+
+// maybePartOf reports whether both may be records of one post.
+func (r lostRecord) maybePartOf(other lostRecord) bool {
+	return r.mms && other.mms && r.of == other.of && r.stamp.Sub(other.stamp).Abs() <= splitWithin
 }
 
 // waiting is a message that is queued, as far as Redis knows.
@@ -54,7 +62,7 @@ func regain(records []lostRecord, queued []waiting, margin time.Duration) regain
 	free := map[ledger.Fingerprint][]lostRecord{}
 	pairs := map[pair][]lostRecord{}
 	for _, r := range records {
-		if !r.refused {
+		if !r.refused && !r.part {
 			free[r.fingerprint] = append(free[r.fingerprint], r)
 		}
 		pairs[r.of] = append(pairs[r.of], r)
@@ -89,7 +97,7 @@ func (w waiting) may(r lostRecord, margin time.Duration) bool {
 // empty, a part of it, it with something added, or changed within.
 func (w waiting) near(r lostRecord) bool {
 	if r.fingerprint == w.fingerprint {
-		return r.refused
+		return r.refused || r.part
 	}
 	const alike = 8 // characters at one end
 	a, b := w.text, r.text

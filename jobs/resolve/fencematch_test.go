@@ -38,6 +38,7 @@ func TestRegain(t *testing.T) {
 	t.Parallel()
 	keyed := func(w *waiting) { w.keyed = true }
 	refused := func(r *lostRecord) { r.refused = true }
+	part := func(r *lostRecord) { r.part = true }
 	elsewhere := func(r *lostRecord) { r.of.to = "12065550199" }
 	for name, c := range map[string]struct {
 		records []lostRecord
@@ -58,6 +59,7 @@ func TestRegain(t *testing.T) {
 		"no text":                {records: []lostRecord{lostRec("r1", 1, "")}, queued: []waiting{queuedJob('a', 0, "hello")}, holds: "a", orphans: "r1"},
 		"changed within":         {records: []lostRecord{lostRec("r1", 1, "Your link is https://x.io/1")}, queued: []waiting{queuedJob('a', 0, "Your link is https://example.com/2")}, holds: "a", orphans: "r1"},
 		"quite another text":     {records: []lostRecord{lostRec("r1", 1, "See you at noon")}, queued: []waiting{queuedJob('a', 0, "hello")}, orphans: "r1"},
+		"part of another's MMS":  {records: []lostRecord{lostRec("r1", 1, "hello", part)}, queued: []waiting{queuedJob('a', 0, "hello")}, holds: "a"},
 		"refused":                {records: []lostRecord{lostRec("r1", 1, "hello", refused)}, queued: []waiting{queuedJob('a', 0, "hello")}, holds: "a"},
 		"refused, another text":  {records: []lostRecord{lostRec("r1", 1, "See you at noon", refused)}, queued: []waiting{queuedJob('a', 0, "hello")}},
 		"near, to somebody else": {records: []lostRecord{lostRec("r1", 1, "hello you", elsewhere)}, queued: []waiting{queuedJob('a', 0, "hello")}, orphans: "r1"},

@@ -55,6 +55,7 @@ type session struct {
 	passes  []*pass
 	free    map[pair][]row // unclaimed rows
 	owners  map[ledger.Fingerprint]bool
+	beside  []lostRecord // behind a fence: MMS that have an owner
 	times   []time.Time // when each pass was asked for
 }
 
@@ -196,9 +197,11 @@ func (r *Resolver) compare(ctx context.Context, s *session) error {
 	var samples []int64
 	var lag time.Duration
 	var doubtful []int
+	shown := false
 	s.missing, s.latest = nil, time.Time{}
 	for i, a := range s.known.list {
 		stamp, each, some := s.seen(i)
+		shown = shown || some
 		switch {
 		case !each && !a.Direct:
 			doubtful = append(doubtful, i)
@@ -230,6 +233,9 @@ func (r *Resolver) compare(ctx context.Context, s *session) error {
 	}
 	// Rows can slip past while pages are turned: what would forbid conclusions for a
 	// day must be missing twice.
+	if !shown {
+		lag = 0 // a list that shows none of them is broken, and tells nothing of a lag
+	}
 	if s.suspect = len(s.passes) < 2 && 4*lag >= r.o.Settle; s.suspect {
 		lag = 0
 	}

@@ -141,6 +141,23 @@ func TestDeadWorker(t *testing.T) {
 	}
 }
 
+// A message that a version without fingerprints has posted cannot be matched.
+func TestPostedByAnEarlierVersion(t *testing.T) {
+	t.Parallel()
+	b := setup(t, options{resolve: func(o *resolve.Options) { o.Max = time.Second }})
+	id := b.send(jobs.Message{Body: "the one", SendAt: time.Now().Add(800 * time.Millisecond)})
+	job := b.get(id)
+	b.pass(time.Until(job.Due))
+	if begun, err := b.ledger.Begin(t.Context(), ledger.Intent{ID: job.ID, Generation: job.Generation, Token: "old", Account: b.api(timeout).Account(),
+		Budget: window, Timeout: timeout, Settle: settle}); err != nil || begun.Decision != ledger.Go {
+		t.Fatalf("got %+v, %v", begun, err)
+	}
+	if job := b.until(id, ledger.Review); job.Reason != ledger.ReasonUnresolved {
+		t.Errorf("got %s, want unresolved", job.Reason)
+	}
+	b.wantTaken("the one", 0)
+}
+
 // Redis goes away in the middle of it, again and again.
 func TestRedisCut(t *testing.T) {
 	t.Parallel()

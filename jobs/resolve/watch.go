@@ -6,6 +6,8 @@ import (
 	"log/slog"
 	"time"
 
+	"github.com/google/uuid"
+
 	"github.com/flowroute-worker/flowroute-worker/jobs/ledger"
 )
 
@@ -129,7 +131,9 @@ func (r *Resolver) scan(ctx context.Context) ([]ledger.Fingerprint, error) {
 		case job.ResolveAt.After(clock):
 		case job.Type != ledger.SendMessage:
 			r.remind(ctx, job, s, now, clock)
-		case r.watched(job, now) >= r.o.Settle && !job.Fingerprint.IsZero() && !listed[job.Fingerprint] && r.pace.due(job.Fingerprint, now):
+		case job.Fingerprint.IsZero():
+			r.unnamed(ctx, job, s, now)
+		case r.watched(job, now) >= r.o.Settle && !listed[job.Fingerprint] && r.pace.due(job.Fingerprint, now):
 			listed[job.Fingerprint] = true
 			due = append(due, job.Fingerprint)
 		}
@@ -196,5 +200,23 @@ func (r *Resolver) remind(ctx context.Context, job ledger.Job, s *sight, now, cl
 	s.nudged = now
 	if err := r.o.Nudge(ctx, job); err != nil {
 		r.log.WarnContext(ctx, "job not woken", slog.String("task_id", job.ID.String()), slog.Any("err", err))
+	}
+}
+
+// unnamed sends a message to a person that was posted by a version which did not
+// write down what its record looks like.
+func (r *Resolver) unnamed(ctx context.Context, job ledger.Job, s *sight, now time.Time) {
+	if job.State != ledger.Unknown || now.Sub(s.since) < r.o.Max || now.Sub(s.nudged) < time.Minute {
+		return
+	}
+	s.nudged = now
+	token := uuid.NewString()
+	ok, _, err := r.o.Ledger.Adopt(ctx, job.ID, job.Attempts, token)
+	if err == nil && ok {
+		_, err = r.o.Ledger.Settle(ctx, ledger.Settlement{ID: job.ID, Token: token, To: ledger.Review, Reason: ledger.ReasonUnresolved,
+			Detail: "posted by an earlier version, which did not keep what is needed to find its record"})
+	}
+	if err != nil {
+		r.log.WarnContext(ctx, "unknown message not sent to review", slog.String("task_id", job.ID.String()), slog.Any("err", err))
 	}
 }
