@@ -83,7 +83,7 @@ func (o demoOptions) check() error {
 // should be through.
 func (o demoOptions) deadline() time.Duration {
 	expected := time.Duration(float64(o.messages) / float64(4*o.fast) * float64(time.Second))
-	return max(70*time.Second, 2*expected)
+	return max(2*time.Minute, 2*expected)
 }
 
 // runDemo sets the stage, plays, and reports.
@@ -117,7 +117,7 @@ func runDemo(ctx context.Context, w world, o demoOptions) error {
 	if err == nil {
 		err = p.report(ctx, w, says, o)
 	}
-	if errors.Is(err, context.Canceled) && ctx.Err() != nil {
+	if err != nil && !errors.Is(err, errQuiet) && ctx.Err() != nil {
 		err = errors.New("interrupted before the end")
 	}
 	if !o.exit && (err == nil || errors.Is(err, errQuiet)) {
