@@ -16,6 +16,7 @@ if what == 'p' then
   redis.call('SREM', P .. 'orphan-numbers', ARGV[4])
   set(job, 'nu', ARGV[4])
   set(job, 'un', '1')
+  set(job, 'lt', 'lost ' .. int(now)) -- what was planned before this was seen is outrun
   save(job)
   return {'ok'}
 end

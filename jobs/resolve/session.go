@@ -56,7 +56,7 @@ type session struct {
 	free    map[pair][]row // unclaimed rows
 	owners  map[ledger.Fingerprint]bool
 	beside  []lostRecord // behind a fence: MMS that have an owner
-	times   []time.Time // when each pass was asked for
+	times   []time.Time  // when each pass was asked for
 }
 
 // begin prepares the read for these groups.
