@@ -167,10 +167,9 @@ func TestWebhooksNeedASecret(t *testing.T) {
 	b := setup(t)
 	b.do("POST", hookPath, dlr(false, mdrID(1), "delivered", "")).want(t, 404)
 	for _, secret := range []string{"short", "sixteen/letters/and", "sixteen letters and"} {
-		if _, err := httpapi.New(httpapi.Options{Jobs: b.jobs, Redis: b.rdb, WebhookSecret: secret}); err == nil {
-			t.Errorf("%q: got no error", secret)
-		} else if strings.Contains(err.Error(), secret) {
-			t.Errorf("the secret is in %q", err)
+		_, err := httpapi.New(httpapi.Options{Jobs: b.jobs, Redis: b.rdb, WebhookSecret: secret})
+		if text := fmt.Sprint(err); err == nil || strings.Contains(text, secret) {
+			t.Errorf("%q: got %v, want an error without the secret", secret, err)
 		}
 	}
 }
