@@ -102,7 +102,8 @@ func (w *world) check(after string) {
 		hot := c.hashes["j:"+text]
 		state := stateByte(c, job)
 		counts["m"+state]++
-		pending := hot != nil && state == "a" && hot["ap"] == "1" && hot["m"] == ""
+		// One that a person has ruled on lapses.
+		pending := hot != nil && state == "a" && hot["ap"] == "1" && hot["m"] == "" && !c.lapse["j:"+text]
 		over := job.State.Final() && !pending
 		if state == "s" || state == "u" || pending {
 			want["open"] = append(want["open"], text)

@@ -124,6 +124,9 @@ func (w *world) settle() bool {
 // settleFlight: an answer may be read well, in part, or not any more.
 func (w *world) settleFlight(f *flight, how int) {
 	f.alive = false
+	if got, known := w.find(f.job.new.ID); known && got.Fingerprint.IsZero() {
+		how = 0 // the intent is lost, and a pending id would be in no group: its record is known
+	}
 	s := ledger.Settlement{ID: f.job.new.ID, Token: f.token, To: ledger.Unknown, Reason: ledger.ReasonNoAnswer}
 	switch {
 	case !f.posted:
