@@ -1,9 +1,11 @@
 package resolve_test
 
 import (
+	"context"
 	"testing"
 	"time"
 
+	"github.com/flowroute-worker/flowroute-worker/flowroute"
 	"github.com/flowroute-worker/flowroute-worker/flowroute/flowroutetest"
 	"github.com/flowroute-worker/flowroute-worker/jobs"
 	"github.com/flowroute-worker/flowroute-worker/jobs/ledger"
@@ -106,4 +108,50 @@ func TestFenceBeyondReach(t *testing.T) {
 		t.Errorf("read %d times, want never", n)
 	}
 	b.wantTaken("old", 0)
+}
+
+// Redis has lost that numbers were bought: the purchases that wait take them, one that
+// is asked for again does too, and none buys a second one.
+func TestFenceMatchesPurchases(t *testing.T) {
+	t.Parallel()
+	before := map[flowroute.E164]bool{}
+	b := setup(t, options{resolve: func(o *resolve.Options) {
+		o.Known = func(context.Context, time.Time) (map[flowroute.E164]bool, bool, error) { return before, true, nil }
+	}})
+	for n, err := range b.api(20*time.Second).Numbers(t.Context(), flowroute.NumberQuery{}) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		before[n.Number] = true
+	}
+	b.known()
+	b.fenceUp(time.Second, time.Second)
+	waits := b.purchase(jobs.Purchase{Search: &jobs.NumberSearch{StartsWith: "1201555"}, Key: "waits"})
+	var lost []string
+	for available, err := range b.api(20*time.Second).AvailableNumbers(t.Context(), flowroute.NumberSearch{StartsWith: "1201555"}) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := b.api(20*time.Second).PurchaseNumber(t.Context(), available.Number, flowroute.PurchaseOptions{}, flowroute.Write{}); err != nil {
+			t.Fatal(err)
+		}
+		if lost = append(lost, available.Number.Digits()); len(lost) == 2 {
+			break
+		}
+	}
+	b.chat()
+	b.until(waits, ledger.Done)
+	b.until(b.purchase(jobs.Purchase{Search: &jobs.NumberSearch{StartsWith: "1201555"}, Key: "lost"}), ledger.Done)
+	if sold := b.sim.Truth().Purchases; len(sold) != len(lost) {
+		t.Errorf("%d numbers were bought, want the %d that Redis had lost", len(sold), len(lost))
+	}
+}
+
+func (b bundle) purchase(p jobs.Purchase) string {
+	b.t.Helper()
+	receipt, err := b.jobs.Purchase(b.t.Context(), p)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	return receipt.ID
 }
