@@ -7,6 +7,12 @@ local function group(fp) return P .. 'g:' .. fp end
 
 -- open_again makes a job unknown once more.
 local function open_again(job, reason, most)
+  if not job.f.fi then
+    -- When it was posted is not known, Redis has lost it: no record proves its
+    -- absence, and without a fingerprint it ends with a person.
+    set(job, 'fp', nil)
+    set(job, 'ra', int(now))
+  end
   move(job, 'u', reason, most)
   save(job)
   redis.call('PERSIST', P .. 'j:' .. job.id)

@@ -28,6 +28,7 @@ end
 if f.t == 'm' then
   if accepted then
     set(job, 'e', nil)
+    set(job, 'ap', nil)
     stop('a')
   else
     set(job, 'un', nil)
