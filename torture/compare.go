@@ -3,6 +3,7 @@ package torture
 import (
 	"context"
 	"fmt"
+	"maps"
 
 	"github.com/flowroute-worker/flowroute-worker/flowroute"
 	"github.com/flowroute-worker/flowroute-worker/jobs/ledger"
@@ -93,12 +94,8 @@ func (r *run) tally(report *Report) {
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	for a, n := range r.done {
-		report.Actions[a] = n
-	}
-	for a, n := range r.skipped {
-		report.Skipped[a] = n
-	}
+	maps.Copy(report.Actions, r.done)
+	maps.Copy(report.Skipped, r.skipped)
 	report.CutBytes = r.cutBytes
 	report.Notes = append(report.Notes, r.notes...)
 	if r.redis.clock == nil {

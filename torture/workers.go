@@ -5,6 +5,7 @@ import (
 	"cmp"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"os"
 	"os/exec"
@@ -181,9 +182,7 @@ func (w *workerProc) tally() (kills int, aimed map[string]int, ended []string) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	aimed = map[string]int{}
-	for point, n := range w.aimed {
-		aimed[point] = n
-	}
+	maps.Copy(aimed, w.aimed)
 	return w.kills, aimed, append([]string(nil), w.ended...)
 }
 
