@@ -141,7 +141,7 @@ func (d *trouble) toRedis() {
 func (d *trouble) toAPI() {
 	// Each of these stops everybody, or most; so they are short.
 	for _, name := range []string{"401", "403", "404-url", "405", "415", "429", "429-retry-after", "429-retry-after-date", "503-before",
-		"502-html", "408-before", "bare-403-html", "redirect-302", "redirect-308", "silence-before", "read-garbage", "read-429"} {
+		"502-html", "408-before", "bare-403-html", "redirect-302", "redirect-308", "silence-before", "mdr-empty-200", "read-garbage", "read-429"} {
 		d.add(Step{Do: Episode, Fault: name, P: 0.2 + 0.8*d.rng.Float64(), For: d.about(200*time.Millisecond, d.t.Timeout)})
 	}
 	for _, name := range []string{"body-suffixed", "body-redacted", "refused-leaves-failed-record", "media-over-limit", "media-fetch-error", "purchase-no-funds"} {
@@ -167,7 +167,7 @@ func steadyFaults(o Options) flowroutetest.Faults {
 		"accepted-late": .005, "accepted-garbage": .005, "accepted-truncated": .005, "accepted-empty": .005,
 		"500-before": .012, "503-before": .005, "502-html": .005, "408-before": .004, "reset-before": .012, "silence-before": .004,
 		"redirect-307": .003, "bare-403-html": .002, "429": .004, "slow-body": .01, "slow-response": .01,
-		"split-records": .02, "body-trimmed": .05, "quotes-replaced": .05, "mdr-lag": .03,
+		"split-records": .02, "body-trimmed": .05, "quotes-replaced": .05, "mdr-lag": .03, "mdr-empty-200": .03,
 		"purchase-accepted-then-cut": .1, "purchase-accepted-then-500": .07, "purchase-garbage": .04, "purchase-207": .07, "purchase-lag": .1,
 		"route-accepted-then-cut": .08, "route-accepted-then-500": .08, "read-500": .03, "read-cut": .03, "read-garbage": .01,
 	} {
