@@ -130,6 +130,13 @@ func (b bundle) likeInUse(o *worker.Options) {
 
 const killableEnv = "WORKER_TEST_KILLABLE"
 
+// child is what a killable worker process needs to know.
+type child struct {
+	Redis, API, AccessKey, SecretKey string
+	Limits                           ratelimit.Limits
+	Timeout                          time.Duration
+}
+
 // killable starts a worker process and returns the function that kills it.
 func (b bundle) killable(limits ratelimit.Limits) (kill func()) {
 	b.t.Helper()
