@@ -113,6 +113,7 @@ set(job, 'ac', ARGV[8])
 set(job, 'wo', int(over))
 set(job, 'ra', int(resolve))
 if not f.fi then set(job, 'fi', int(now)) end
+for slot in string.gmatch(f.o or '', '%S+') do redis.call('HSET', P .. 'turns', slot, id) end
 move(job, 's', 0, most)
 save(job)
 redis.call('ZADD', P .. 'open', int(resolve), id)

@@ -11,6 +11,7 @@ package ledger
 //	{flowroute}:g:<print>       set, no TTL: jobs of a fingerprint that were posted and are not over
 //	{flowroute}:review          zset, no TTL: jobs that wait for a person, by since when
 //	{flowroute}:o:<slot>        zset, no TTL: unfinished jobs of a slot, oldest first
+//	{flowroute}:turns           hash, no TTL: slot → the job that last began to set it
 //	{flowroute}:numbers         hash, no TTL: number → the purchase that claimed it
 //	{flowroute}:n               hash, no TTL: number of jobs by type and state
 //	{flowroute}:events          stream, bounded: every change of state

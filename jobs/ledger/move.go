@@ -127,6 +127,19 @@ func (l *Ledger) Newest(ctx context.Context, slot string) (ID, bool, error) {
 	return id, err == nil, err
 }
 
+// LastTurn is the job that last began an attempt in a slot; false when none has.
+func (l *Ledger) LastTurn(ctx context.Context, slot string) (ID, bool, error) {
+	last, err := l.rdb.HGet(ctx, l.key("turns"), slot).Result()
+	switch {
+	case errors.Is(err, redis.Nil):
+		return ID{}, false, nil
+	case err != nil:
+		return ID{}, false, fmt.Errorf("read slot: %w", err)
+	}
+	id, err := ParseID(last)
+	return id, err == nil, err
+}
+
 // Reword replaces a job's warning, when what it warned of is over. It reports
 // whether the warning was still the one that the caller had read.
 func (l *Ledger) Reword(ctx context.Context, id ID, from, to string) (bool, error) {

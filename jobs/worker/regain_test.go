@@ -37,3 +37,38 @@ func TestPurchaseTakesUpWhatRedisLost(t *testing.T) {
 		t.Errorf("left: %v %v", left, err)
 	}
 }
+
+// After a loss of Redis an older update of a slot may run once more, while a newer one
+// has its progress back: the newer one sets the slot again before it is done.
+func TestRouteUpdateOvertakenByAnOlderOne(t *testing.T) {
+	t.Parallel()
+	b := setup(t, options{stopped: true})
+	one := b.routeUpdate("older.example.com")
+	two := b.routeUpdate("newer.example.com")
+	id, err := ledger.ParseID(two)
+	if err != nil {
+		t.Fatal(err)
+	}
+	// What a worker that is alive writes down again of the newer one.
+	settled, err := b.ledger.Settle(t.Context(), ledger.Settlement{ID: id, To: ledger.Queued, Reason: ledger.ReasonRedisLost,
+		Progress: []byte(`{"v":1,"primary":{"route_id":"0","over":true}}`)})
+	if err != nil || settled.State != ledger.Queued {
+		t.Fatalf("got %+v, %v", settled, err)
+	}
+	b.start(options{})
+	b.until(one, ledger.Done)
+	b.until(two, ledger.Done)
+	sets := b.sim.Truth().Numbers["12065550100"].RouteSets
+	if len(sets) != 2 || sets[1].Route != "0" {
+		t.Errorf("got %+v, want the newer one's route at last", sets)
+	}
+}
+
+func (b bundle) routeUpdate(host string) string {
+	b.t.Helper()
+	receipt, err := b.jobs.UpdateRoute(b.t.Context(), jobs.RouteUpdate{Number: ours, Primary: &jobs.RouteSpec{Type: "host", Value: host, Alias: host}})
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	return receipt.ID
+}

@@ -31,6 +31,9 @@ type updatePlan struct {
 func (p *updatePlan) reached() *progress { return p.routes.progress }
 
 func (p *updatePlan) next(ctx context.Context) (*step, *end, error) {
+	if err := p.overtaken(ctx); err != nil {
+		return nil, nil, err
+	}
 	next, over, err := p.routes.next(ctx, p.spec.Primary, p.spec.Failover)
 	if next != nil || over != nil || err != nil {
 		return next, over, err
@@ -43,6 +46,27 @@ func (p *updatePlan) next(ctx context.Context) (*step, *end, error) {
 	}
 	return nil, &end{State: ledger.Done}, nil
 }
+
+// overtaken sets a slot again that another update has set since this one did: after
+// Redis has lost writes, an older one may have run once more.
+func (p *updatePlan) overtaken(ctx context.Context) error {
+	for name, at := range map[string]*slot{"primary": &p.reached().Primary, "failover": &p.reached().Failover} {
+		if !at.Over || at.Dropped {
+			continue
+		}
+		last, known, err := p.routes.worker.ledger.LastTurn(ctx, slotName(p.spec.Number, name))
+		if err != nil {
+			return err
+		}
+		if known && last != p.job.ID {
+			at.Over = false
+		}
+	}
+	return nil
+}
+
+// slotName is the slot of a number as jobs take turns in it.
+func slotName(number flowroute.E164, name string) string { return number.Digits() + ":" + name }
 
 // allDropped: newer jobs set all that this one was to set.
 func (p *updatePlan) allDropped() bool {
@@ -90,7 +114,7 @@ func (r routePlan) slot(ctx context.Context, name string, at *slot, spec jobs.Ro
 
 // ordered makes a step give way to a newer job for the same number and slot.
 func (r routePlan) ordered(s *step, name string, at *slot) *step {
-	s.slot = r.number.Digits() + ":" + name
+	s.slot = slotName(r.number, name)
 	s.drop = func() {
 		at.Over, at.Dropped = true, true
 		r.progress.Warnings = append(r.progress.Warnings, name+" route left to a newer update")
