@@ -84,9 +84,9 @@ func (r *run) tally(report *Report) {
 			report.Kills += n
 			report.Aimed[point] += n
 		}
-		late, dropped := w.api.tally()
+		late, _ := w.api.tally()
 		report.LateRequests += late
-		_, dropped = w.redis.tally()
+		_, dropped := w.redis.tally()
 		report.DroppedReplies += dropped
 		for _, end := range ended {
 			report.Notes = append(report.Notes, "ended by itself: "+end)

@@ -6,7 +6,6 @@ import (
 	"os"
 	"os/exec"
 	"runtime"
-	"sync"
 	"time"
 )
 
@@ -82,26 +81,4 @@ func (p *process) end(patience time.Duration) error {
 // by way of their standard output.
 func logFile(path string) (*os.File, error) {
 	return os.OpenFile(path, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
-}
-
-// lockedBuffer keeps the last of what is written to it.
-type lockedBuffer struct {
-	mu   sync.Mutex
-	tail []byte
-}
-
-const tailKept = 4 << 10
-
-func (b *lockedBuffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	b.tail = append(b.tail, p...)
-	b.tail = b.tail[max(0, len(b.tail)-tailKept):]
-	return len(p), nil
-}
-
-func (b *lockedBuffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return string(b.tail)
 }
