@@ -157,6 +157,16 @@ func (w *world) compare(after string, c contents, want map[string][]string, coun
 	}
 }
 
+// unnamed sends a job to a person of which Redis has lost what its record looks like.
+func (w *world) unnamed(job ledger.Job) {
+	ok, _, err := w.l.Adopt(w.ctx, job.ID, job.Attempts, "unnamed")
+	w.must(err)
+	if ok {
+		_, err = w.l.Settle(w.ctx, ledger.Settlement{ID: job.ID, Token: "unnamed", To: ledger.Review, Reason: ledger.ReasonUnresolved})
+		w.must(err)
+	}
+}
+
 // stateByte is the byte of a job's state in Redis.
 func stateByte(c contents, job ledger.Job) string {
 	if s := c.hashes["j:"+job.ID.String()]["s"]; s != "" {
@@ -221,6 +231,10 @@ func (w *world) round() (busy bool) {
 	w.must(err)
 	for _, job := range open {
 		busy = true
+		if job.State == ledger.Unknown && job.Fingerprint.IsZero() {
+			w.unnamed(job)
+			continue
+		}
 		r := w.reader(w.textOf(job.ID))
 		w.readFor(r)
 		w.resolve(r, true, false)
