@@ -15,7 +15,6 @@ local function stop(state)
   finish(job, retention)
 end
 local function again()
-  if not accepted then set(job, 'n', '0') end
   set(job, 'un', nil)
   set(job, 'e', nil)
   set(job, 'ev', nil)
