@@ -95,6 +95,9 @@ func runTorture(cmd *cobra.Command, w world, o torture.Options, jsonOut bool) er
 			*n = -1 // in the package, zero is the default
 		}
 	}
+	if o.Messages < 1 || o.Workers < 1 || o.Scale <= 0 {
+		return usagef("--messages and --workers: give at least 1; --scale: give more than 0")
+	}
 	if err := o.Validate(); err != nil {
 		return &usageError{err: err, path: cmd.CommandPath()}
 	}
