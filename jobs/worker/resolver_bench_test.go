@@ -2,6 +2,7 @@ package worker_test
 
 import (
 	"context"
+	"flag"
 	"slices"
 	"testing"
 	"time"
@@ -16,6 +17,8 @@ import (
 	"github.com/flowroute-worker/flowroute-worker/ratelimit"
 )
 
+var pairMessages = flag.Int("bench.messages", 600, "messages of each of the 22 runs of BenchmarkSendWithResolver; 3000 and more for a figure to rely on")
+
 // BenchmarkSendWithResolver compares messages per second without a limit, nothing
 // being unknown, with a resolver beside the worker and without: eleven pairs, each in
 // the other order than the one before. The median of their ratios is to be 0.95 or
@@ -27,7 +30,7 @@ func BenchmarkSendWithResolver(b *testing.B) {
 		for pair := range pairs {
 			var with, without float64
 			for _, on := range []bool{pair%2 == 0, pair%2 != 0} {
-				if rate := resolverRate(b, 3000, 64, on); on {
+				if rate := resolverRate(b, *pairMessages, 64, on); on {
 					with = rate
 				} else {
 					without = rate
