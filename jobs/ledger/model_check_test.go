@@ -266,10 +266,10 @@ func (w *world) atRest() {
 			got, known := w.find(job.new.ID)
 			switch {
 			case job.text != text:
-			case !known:
-				lost++
 			case got.State.Succeeded() || got.State == ledger.Undelivered:
 				accepted++
+			case !known || w.forgotten[job.new.ID]:
+				lost++
 			}
 		}
 		if n := len(w.recordsOf(text)); n < accepted || n > accepted+lost {

@@ -108,7 +108,8 @@ func (w *world) accept(f *flight) {
 }
 
 // mayPost is asked just before a request leaves: of the jobs with this text that have
-// not come to a bad end, there must be more than were accepted.
+// not come to a bad end, there must be more than were accepted. One whose proof of
+// acceptance Redis has lost has had its text, whatever became of the job.
 func (w *world) mayPost(f *flight) {
 	wanted := 0
 	for _, job := range w.jobs {
@@ -116,7 +117,7 @@ func (w *world) mayPost(f *flight) {
 			continue
 		}
 		got, known := w.find(job.new.ID)
-		if !known || !got.State.Final() || got.State.Succeeded() || got.State == ledger.Undelivered {
+		if !known || !got.State.Final() || got.State.Succeeded() || got.State == ledger.Undelivered || w.forgotten[job.new.ID] {
 			wanted++
 		}
 	}

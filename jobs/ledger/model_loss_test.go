@@ -1,6 +1,7 @@
 package ledger_test
 
 import (
+	"maps"
 	"slices"
 	"time"
 
@@ -43,16 +44,13 @@ func (w *world) save() bool {
 	if w.fence != nil {
 		return false
 	}
-	s := &snapshot{at: w.now(), keys: map[string]string{}, ttl: map[string]time.Duration{}, proven: map[ledger.ID]bool{}}
+	s := &snapshot{at: w.now(), keys: map[string]string{}, ttl: map[string]time.Duration{}, proven: maps.Clone(w.proven)}
 	keys, err := w.rdb.Keys(w.ctx, ledger.DefaultPrefix+"*").Result()
 	w.must(err)
 	for _, key := range keys {
 		s.keys[key], err = w.rdb.Dump(w.ctx, key).Result()
 		w.must(err)
 		s.ttl[key] = max(w.rdb.PTTL(w.ctx, key).Val(), 0)
-	}
-	for id := range w.proven {
-		s.proven[id] = true
 	}
 	w.saved = s
 	w.t.Logf("a copy of Redis is made")
@@ -72,10 +70,10 @@ func (w *world) restore() bool {
 	for key, value := range w.saved.keys {
 		w.must(w.rdb.Restore(w.ctx, key, w.saved.ttl[key], value).Err())
 	}
-	w.proven = map[ledger.ID]bool{}
-	for id := range w.saved.proven {
-		w.proven[id] = true
+	for id := range w.proven {
+		w.forgotten[id] = w.forgotten[id] || !w.saved.proven[id]
 	}
+	w.proven = maps.Clone(w.saved.proven)
 	w.must(w.rdb.HSet(w.ctx, ledger.DefaultPrefix+"fence", "run", "the-one-before").Err())
 	w.fence = &modelFence{from: w.saved.at}
 	w.t.Logf("the copy of %v ago is put back", w.now().Sub(w.saved.at))

@@ -56,7 +56,7 @@ func runModel(t *testing.T, table []step) {
 	most := 2 * averageSteps()
 	ctx := t.Context()
 	rapid.Check(t, func(rt *rapid.T) {
-		w := &world{t: rt, ctx: ctx, l: l, rdb: raw, clock: at, proven: map[ledger.ID]bool{}}
+		w := &world{t: rt, ctx: ctx, l: l, rdb: raw, clock: at, proven: map[ledger.ID]bool{}, forgotten: map[ledger.ID]bool{}}
 		w.must(raw.FlushDB(ctx).Err())
 		w.must(at.set(ctx, raw, time.Unix(1_790_000_000, 0)))
 		commands := rapid.SliceOfN(rapid.Uint64(), most/3, most).Draw(rt, "commands")
@@ -130,17 +130,18 @@ type world struct {
 	clock   *clock
 	choices *rand.Rand
 
-	jobs    []*modelJob
-	records []*modelRecord
-	flights []*flight
-	past    []ledger.Settlement // as they were written
-	intents []ledger.Intent     // as they were written
-	readers [2]*reader
-	lagging bool               // new records are not to be seen yet
-	tokens  int                // drawn so far
-	proven  map[ledger.ID]bool // the ledger was told, for certain, that it was accepted
-	saved   *snapshot
-	fence   *modelFence
+	jobs      []*modelJob
+	records   []*modelRecord
+	flights   []*flight
+	past      []ledger.Settlement // as they were written
+	intents   []ledger.Intent     // as they were written
+	readers   [2]*reader
+	lagging   bool               // new records are not to be seen yet
+	tokens    int                // drawn so far
+	proven    map[ledger.ID]bool // the ledger was told, for certain, that it was accepted
+	forgotten map[ledger.ID]bool // and Redis has lost it since
+	saved     *snapshot
+	fence     *modelFence
 }
 
 // modelJob is a job that a producer has made.
