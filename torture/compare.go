@@ -84,9 +84,9 @@ func (r *run) tally(report *Report) {
 			report.Kills += n
 			report.Aimed[point] += n
 		}
-		late, _ := w.api.tally()
+		late, _ := w.api.Tally()
 		report.LateRequests += late
-		_, dropped := w.redis.tally()
+		_, dropped := w.redis.Tally()
 		report.DroppedReplies += dropped
 		for _, end := range ended {
 			report.Notes = append(report.Notes, "ended by itself: "+end)

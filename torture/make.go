@@ -143,18 +143,18 @@ func (r *run) do(ctx context.Context, n int, s Step) (err error) {
 			r.after(ctx, s.For, w.thaw)
 		}
 	case CutRedis:
-		w.redis.sever()
-		r.after(ctx, s.For, w.redis.resume)
+		w.redis.Cut()
+		r.after(ctx, s.For, w.redis.Resume)
 	case StallRedis:
-		w.redis.stall()
-		r.after(ctx, s.For, w.redis.resume)
+		w.redis.Stall()
+		r.after(ctx, s.For, w.redis.Resume)
 	case DropReplies:
-		w.redis.dropReplies(s.N)
+		w.redis.DropReplies(s.N)
 	case CutAPI:
-		w.api.sever()
-		r.after(ctx, s.For, w.api.resume)
+		w.api.Cut()
+		r.after(ctx, s.For, w.api.Resume)
 	case Swallow:
-		w.api.swallowPosts(s.N, s.For)
+		w.api.SwallowPosts(s.N, s.For)
 	case KillRedis:
 		err = r.killRedis(ctx, s)
 	case Rollback:

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/flowroute-worker/flowroute-worker/flowroute/flowroutetest"
+	"github.com/flowroute-worker/flowroute-worker/internal/faultproxy"
 	"github.com/flowroute-worker/flowroute-worker/jobs/ledger"
 )
 
@@ -155,14 +156,14 @@ func (r *run) newWorkers(ctx context.Context) error {
 		if w.log, err = logFile(filepath.Join(r.dir, name+".err")); err != nil {
 			return err
 		}
-		if w.redis, err = newProxy(ctx, r.redis.addr()); err != nil {
+		if w.redis, err = faultproxy.Start(ctx, r.redis.addr()); err != nil {
 			return err
 		}
-		if w.api, err = newProxy(ctx, r.simAddr); err != nil {
+		if w.api, err = faultproxy.Start(ctx, r.simAddr); err != nil {
 			return err
 		}
 		w.order = order{Log: filepath.Join(r.dir, name+".log"), Worker: &workerOrder{
-			Name: name, Redis: "redis://" + w.redis.addr() + "/0", API: "http://" + w.api.addr(),
+			Name: name, Redis: "redis://" + w.redis.Addr() + "/0", API: "http://" + w.api.Addr(),
 			AccessKey: accessKey, SecretKey: secretKey, Limits: r.o.limits(), Times: r.o.times(), Fresh: true,
 		}}
 	}
@@ -192,8 +193,8 @@ func (r *run) heal(ctx context.Context) error {
 	r.later.Wait()
 	for _, w := range r.workers {
 		w.disarm()
-		w.redis.heal()
-		w.api.heal()
+		w.redis.Heal()
+		w.api.Heal()
 		w.thaw()
 	}
 	err := errors.Join(r.remote.ClearFaults(ctx), r.remote.HoldRecords(ctx, 0))

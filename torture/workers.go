@@ -12,6 +12,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/flowroute-worker/flowroute-worker/internal/faultproxy"
 	"github.com/flowroute-worker/flowroute-worker/jobs/worker"
 )
 
@@ -51,8 +52,8 @@ type workerProc struct {
 	seed      uint64
 	aim       bool
 	log       *os.File
-	redis     *proxy
-	api       *proxy
+	redis     *faultproxy.Proxy
+	api       *faultproxy.Proxy
 	perishing chan int // its number, when it was killed by itself or ended
 
 	mu     sync.Mutex
@@ -192,7 +193,10 @@ func (w *workerProc) close() {
 		w.proc.kill()
 	}
 	w.mu.Unlock()
-	w.redis.close()
-	w.api.close()
+	for _, p := range []*faultproxy.Proxy{w.redis, w.api} {
+		if p != nil {
+			p.Close()
+		}
+	}
 	_ = w.log.Close()
 }

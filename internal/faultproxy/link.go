@@ -1,7 +1,8 @@
-package torture
+package faultproxy
 
 import (
 	"bytes"
+	"io"
 	"net"
 	"sync"
 	"time"
@@ -49,15 +50,11 @@ func (l *link) reset() {
 }
 
 // hush keeps the client waiting without an answer until it goes away, at the latest
-// until then.
-func (l *link) hush(until time.Time) {
+// until then, and returns what it sent meanwhile.
+func (l *link) hush(until time.Time) []byte {
 	_ = l.client.SetReadDeadline(until)
-	buf := make([]byte, 4<<10)
-	for {
-		if _, err := l.client.Read(buf); err != nil {
-			return
-		}
-	}
+	sent, _ := io.ReadAll(l.client) // any error is the end of it
+	return sent
 }
 
 // sees looks at what the client sends and remembers whether it was more than the
