@@ -18,11 +18,16 @@
 local WEEK = 604800000
 local FILL, SMALLEST, LARGEST, STEP, PIECE, MOST_TAIL = 64, 64, 16384, 8, 60, 12000
 
+-- What this call has read of the maps: a script asks for the same more than once.
+local lists, sizes, found = {}, {}, {}
+
 local function generations(map)
-  local list = {}
-  for g, buckets, opened in string.gmatch(redis.call('HGET', P .. map, 'live') or '', '(%d+):(%d+):(%d+)') do
+  if lists[map] then return lists[map] end
+  local list, of = {}, redis.call('HMGET', P .. map, 'live', 'n')
+  for g, buckets, opened in string.gmatch(of[1] or '', '(%d+):(%d+):(%d+)') do
     list[#list + 1] = {g = g, buckets = tonumber(buckets), opened = tonumber(opened)}
   end
+  lists[map], sizes[map] = list, tonumber(of[2] or '0')
   return list
 end
 
@@ -33,6 +38,9 @@ end
 
 -- cold_get returns a value and the bucket it is in, or nil.
 local function cold_get(map, id)
+  local known = found[map .. id]
+  if known then return known[1], known[2] end
+  found[map .. id] = {}
   for _, generation in ipairs(generations(map)) do
     local key = bucket(map, generation, id)
     local piece = redis.call('HGET', key, id)
@@ -43,6 +51,7 @@ local function cold_get(map, id)
         piece = redis.call('HGET', key, id .. string.char(i))
         value = value .. (piece or '')
       end
+      found[map .. id] = {value, key}
       return value, key
     end
   end
@@ -67,21 +76,25 @@ local function open_generation(map, list, entries, ttl)
     end
   end
   redis.call('HSET', P .. map, 'live', table.concat(live, ';'), 'n', 0)
+  table.insert(list, 1, fresh)
+  sizes[map] = 0
   return fresh
 end
 
+-- cold_put writes a value in place of the one that is there.
 local function cold_put(map, id, value, ttl)
   local known, key = cold_get(map, id)
   if not known then
     local list = generations(map)
-    local entries = tonumber(redis.call('HGET', P .. map, 'n') or '0')
     local newest = list[1]
-    if not newest or entries >= newest.buckets * FILL or now - newest.opened > WEEK then
-      newest = open_generation(map, list, entries, ttl)
+    if not newest or sizes[map] >= newest.buckets * FILL or now - newest.opened > WEEK then
+      newest = open_generation(map, list, sizes[map], ttl)
     end
     redis.call('HINCRBY', P .. map, 'n', 1)
+    sizes[map] = sizes[map] + 1
     key = bucket(map, newest, id)
   end
+  found[map .. id] = {value, key}
   local pieces, i = {id, string.sub(value, 1, PIECE)}, 0
   while #value > (i + 1) * PIECE do
     i = i + 1
@@ -101,6 +114,7 @@ local function cold_del(map, id)
   local pieces = {id}
   for i = 1, math.floor(#value / PIECE) do pieces[#pieces + 1] = id .. string.char(i) end
   redis.call('HDEL', key, unpack(pieces))
+  found[map .. id] = {}
 end
 
 local function headed(text) return bytes(#text, 2) .. text end
@@ -137,6 +151,7 @@ end
 local function load(id, bin)
   local flat = redis.call('HGETALL', P .. 'j:' .. id)
   if #flat > 0 then
+    found['d' .. bin] = {} -- a job has one record
     local f = {}
     for i = 1, #flat, 2 do f[flat[i]] = flat[i + 1] end
     return {id = id, bin = bin, f = f, changed = {}, newer = f.v ~= '1'}

@@ -54,6 +54,7 @@ end
 
 -- set changes a field of a job; nil removes it. save writes what was changed.
 local function set(job, field, value)
+  if job.f[field] == value then return end
   job.f[field] = value
   job.changed[field] = value or false
 end
