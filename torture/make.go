@@ -63,14 +63,10 @@ func (r *run) carryOut(ctx context.Context, own func(Step) bool) error {
 
 // unfenced waits until no fence holds jobs back, but not for longer than that.
 func (r *run) unfenced(ctx context.Context, most time.Duration) {
-	ctx, cancel := context.WithTimeout(ctx, most)
-	defer cancel()
-	for {
+	until(ctx, most, 200*time.Millisecond, func(ctx context.Context) bool {
 		fence, err := r.ledger.FenceState(ctx)
-		if err == nil && !fence.Up && !fence.Restarted() || !sleep(ctx, 200*time.Millisecond) {
-			return
-		}
-	}
+		return err == nil && !fence.Up && !fence.Restarted()
+	})
 }
 
 // drain lets most of what waits be posted while answers still get lost, and then makes
@@ -92,14 +88,10 @@ func (r *run) drain(ctx context.Context) error {
 
 // unsent waits until no more messages than that are queued, but not for ever.
 func (r *run) unsent(ctx context.Context, most int) {
-	ctx, cancel := context.WithTimeout(ctx, r.o.Rest/2)
-	defer cancel()
-	for {
+	until(ctx, r.o.Rest/2, 300*time.Millisecond, func(ctx context.Context) bool {
 		counts, err := r.ledger.Counts(ctx)
-		if err == nil && counts[ledger.SendMessage][ledger.Queued] <= int64(most) || !sleep(ctx, 300*time.Millisecond) {
-			return
-		}
-	}
+		return err == nil && counts[ledger.SendMessage][ledger.Queued] <= int64(most)
+	})
 }
 
 // killed is how many lives of workers were ended by SIGKILL so far.
@@ -195,7 +187,9 @@ func (r *run) spoil(ctx context.Context, s Step) error {
 func (r *run) killRedis(ctx context.Context, s Step) error {
 	r.redisTurn.Lock()
 	defer r.redisTurn.Unlock()
-	r.redis.kill()
+	if err := r.redis.Kill(); err != nil {
+		return err
+	}
 	if r.o.Fsync == FsyncEverySecond {
 		lost := time.Duration(s.Back * float64(time.Second))
 		cut, err := r.redis.cutTail(lost)
@@ -208,7 +202,7 @@ func (r *run) killRedis(ctx context.Context, s Step) error {
 		r.producer.expose(time.Now().Add(-lost - 500*time.Millisecond))
 	}
 	sleep(ctx, s.For)
-	return r.redis.start(ctx)
+	return r.redis.revive(ctx)
 }
 
 // rollBack takes a snapshot now and puts it back later. The producer then asks again
@@ -248,11 +242,13 @@ func (r *run) putBack(ctx context.Context, from string, taken time.Time) error {
 	r.producer.calls.Lock()
 	defer r.producer.calls.Unlock()
 	defer r.roll(false)
-	r.redis.kill()
+	if err := r.redis.Kill(); err != nil {
+		return err
+	}
 	if err := r.redis.restore(from); err != nil {
 		return err
 	}
-	if err := r.redis.start(ctx); err != nil {
+	if err := r.redis.revive(ctx); err != nil {
 		return err
 	}
 	// The copy took a moment, and a call that was answered then may be in it or not.

@@ -45,8 +45,8 @@ type producer struct {
 	problems []string
 }
 
-func newProducer(addr string, items []Item) (*producer, error) {
-	target, err := redisconn.Parse("redis://" + addr + "/0")
+func newProducer(url string, items []Item) (*producer, error) {
+	target, err := redisconn.Parse(url)
 	if err != nil {
 		return nil, err
 	}
@@ -276,16 +276,4 @@ func (p *producer) all() (asked []Asked, repeated int, problems []string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return append([]Asked(nil), p.asked...), p.repeated, append([]string(nil), p.problems...)
-}
-
-// sleep reports whether ctx let it.
-func sleep(ctx context.Context, d time.Duration) bool {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return true
-	case <-ctx.Done():
-		return false
-	}
 }

@@ -4,19 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
-	"net"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"sync"
 	"time"
 
-	"github.com/redis/go-redis/v9"
-
-	"github.com/flowroute-worker/flowroute-worker/jobs/redisconn"
+	"github.com/flowroute-worker/flowroute-worker/jobs/redisembed"
 )
 
 // ErrNoRedis says that there is no redis-server. An imitation would prove nothing.
@@ -25,14 +19,9 @@ var ErrNoRedis = errors.New("torture needs a real redis-server (7.0 or newer) on
 // redisServer is a Redis that can be killed, rolled back and lied to about the time.
 // Its methods may be called from one goroutine at a time, but for sample.
 type redisServer struct {
-	binary string
-	dir    string // of its data
-	port   int
-	fsync  Fsync
-	log    *os.File
-	clock  *fakeClock // nil: it cannot be stepped
-	proc   *process
-	probe  redis.UniversalClient
+	*redisembed.Server
+	data  string     // the directory of its append-only files
+	clock *fakeClock // nil: it cannot be stepped
 
 	mu    sync.Mutex
 	sizes []fileSize // of the append-only file, of the last seconds
@@ -43,138 +32,59 @@ type fileSize struct {
 	bytes int64
 }
 
+// redisLog is what Redis writes its log to, as seen from its own directory.
+const redisLog = "../redis.log"
+
 func startRedis(ctx context.Context, dir string, fsync Fsync) (*redisServer, error) {
-	binary, err := exec.LookPath("redis-server")
-	if err != nil {
-		return nil, ErrNoRedis
-	}
-	r := &redisServer{binary: binary, dir: filepath.Join(dir, "redis"), fsync: fsync, clock: newFakeClock(dir)}
-	if err := os.MkdirAll(r.dir, 0o700); err != nil {
+	r := &redisServer{data: filepath.Join(dir, "redis", "appendonlydir"), clock: newFakeClock(dir)}
+	o := redisembed.Options{Dir: filepath.Dir(r.data), AOF: true, Environment: r.clock.environment(), Arguments: []string{
+		"--appendfsync", string(fsync), "--auto-aof-rewrite-percentage", "0", "--logfile", redisLog,
+	}}
+	if err := os.MkdirAll(o.Dir, 0o700); err != nil {
 		return nil, err
 	}
-	if r.log, err = logFile(filepath.Join(dir, "redis.log")); err != nil {
-		return nil, err
+	ctx, cancel := context.WithTimeout(ctx, redisPatience)
+	defer cancel()
+	var err error
+	if r.Server, err = redisembed.Start(ctx, o); err != nil {
+		return nil, fmt.Errorf("%w (more in redis.log)", err)
 	}
-	if r.port, err = freePort(ctx); err != nil {
-		return nil, err
+	if r.Kind() != redisembed.KindServer {
+		return nil, errors.Join(ErrNoRedis, r.Close())
 	}
-	target, err := redisconn.Parse("redis://" + r.addr())
-	if err != nil {
-		return nil, err
-	}
-	r.probe = target.Producer()
-	return r, r.start(ctx)
+	return r, nil
 }
-
-func freePort(ctx context.Context) (int, error) {
-	l, err := new(net.ListenConfig).Listen(ctx, "tcp4", "127.0.0.1:0")
-	if err != nil {
-		return 0, err
-	}
-	defer l.Close()
-	return l.Addr().(*net.TCPAddr).Port, nil
-}
-
-func (r *redisServer) addr() string { return "127.0.0.1:" + strconv.Itoa(r.port) }
 
 // redisPatience bounds a start: the whole append-only file is read.
 const redisPatience = 60 * time.Second
 
-// start starts it with the data that is there, and returns when it answers.
-func (r *redisServer) start(ctx context.Context) error {
-	cmd := exec.Command(r.binary,
-		"--port", strconv.Itoa(r.port), "--bind", "127.0.0.1", "--dir", r.dir, "--save", "", "--appendonly", "yes",
-		"--appendfsync", string(r.fsync), "--auto-aof-rewrite-percentage", "0", "--maxmemory-policy", "noeviction", "--daemonize", "no")
-	cmd.Stdout, cmd.Stderr = r.log, r.log
-	cmd.Env = append(cmd.Environ(), r.clock.environment()...)
-	var err error
-	if r.proc, err = spawn(cmd); err != nil {
-		return fmt.Errorf("start redis: %w", err)
-	}
+// revive starts it again, after Kill, with the data that is there. What Kill found
+// written, but not brought to the disk, was with the kernel and is there; with
+// FsyncEverySecond cutTail takes it away.
+func (r *redisServer) revive(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, redisPatience)
 	defer cancel()
-	for tick := time.NewTicker(10 * time.Millisecond); ; {
-		select {
-		case <-ctx.Done():
-			tick.Stop()
-			return fmt.Errorf("start redis: %w", ctx.Err())
-		case <-r.proc.gone:
-			tick.Stop()
-			return fmt.Errorf("start redis: it ended at once (%w), see %s", r.proc.err, r.log.Name())
-		case <-tick.C:
-		}
-		// A plain dial first: go-redis prints a line for each one that fails.
-		if r.listening() && r.probe.Ping(ctx).Err() == nil {
-			tick.Stop()
-			return nil
-		}
+	if err := r.Restart(ctx); err != nil {
+		return fmt.Errorf("%w (more in redis.log)", err)
 	}
-}
-
-func (r *redisServer) listening() bool {
-	conn, err := net.DialTimeout("tcp4", r.addr(), time.Second)
-	if err != nil {
-		return false
-	}
-	return conn.Close() == nil
-}
-
-// kill ends it by SIGKILL. What it had written, but not brought to the disk, is with
-// the kernel and stays; with FsyncEverySecond cutTail takes it away.
-func (r *redisServer) kill() { r.proc.kill() }
-
-func (r *redisServer) close() {
-	if r.proc != nil {
-		r.proc.kill()
-	}
-	if r.probe != nil {
-		_ = r.probe.Close()
-	}
-	if r.log != nil {
-		_ = r.log.Close()
-	}
+	return nil
 }
 
 // snapshot copies the data as it is at this moment to a new directory. The end of
 // the file may be cut in the middle of a command, which Redis mends when it loads it.
 func (r *redisServer) snapshot(to string) error {
-	if err := os.MkdirAll(to, 0o700); err != nil {
-		return err
-	}
-	from := filepath.Join(r.dir, "appendonlydir")
-	entries, err := os.ReadDir(from)
-	if err != nil {
+	if err := os.CopyFS(to, os.DirFS(r.data)); err != nil {
 		return fmt.Errorf("snapshot: %w", err)
-	}
-	for _, entry := range entries {
-		if err := copyFile(filepath.Join(from, entry.Name()), filepath.Join(to, entry.Name())); err != nil {
-			return fmt.Errorf("snapshot: %w", err)
-		}
 	}
 	return nil
 }
 
-func copyFile(from, to string) error {
-	in, err := os.Open(from)
-	if err != nil {
-		return err
-	}
-	defer in.Close()
-	out, err := os.OpenFile(to, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
-	if err != nil {
-		return err
-	}
-	_, err = io.Copy(out, in)
-	return errors.Join(err, out.Close())
-}
-
 // restore puts a snapshot in the place of the data. Redis must not run.
 func (r *redisServer) restore(from string) error {
-	data := filepath.Join(r.dir, "appendonlydir")
-	if err := os.RemoveAll(data); err != nil {
+	if err := os.RemoveAll(r.data); err != nil {
 		return err
 	}
-	if err := os.Rename(from, data); err != nil {
+	if err := os.Rename(from, r.data); err != nil {
 		return fmt.Errorf("restore: %w", err)
 	}
 	r.mu.Lock()
@@ -188,28 +98,21 @@ const tailPeriod = 100 * time.Millisecond
 
 // sample notes the size of the append-only file until ctx ends.
 func (r *redisServer) sample(ctx context.Context) {
-	tick := time.NewTicker(tailPeriod)
-	defer tick.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-tick.C:
-		}
+	every(ctx, tailPeriod, func() {
 		_, size, err := r.tail()
 		if err != nil {
-			continue // it is being replaced
+			return // it is being replaced
 		}
 		r.mu.Lock()
+		defer r.mu.Unlock()
 		r.sizes = append(r.sizes, fileSize{time.Now(), size})
 		r.sizes = r.sizes[max(0, len(r.sizes)-100):]
-		r.mu.Unlock()
-	}
+	})
 }
 
 // tail is the file that is appended to, the one of the highest number.
 func (r *redisServer) tail() (path string, size int64, err error) {
-	files, err := filepath.Glob(filepath.Join(r.dir, "appendonlydir", "*.incr.aof"))
+	files, err := filepath.Glob(filepath.Join(r.data, "*.incr.aof"))
 	if err != nil || len(files) == 0 {
 		return "", 0, errors.Join(errors.New("no append-only file"), err)
 	}

@@ -104,7 +104,7 @@ func (r *run) setUp(ctx context.Context) (err error) {
 	if err := r.startSimulator(); err != nil {
 		return err
 	}
-	if r.producer, err = newProducer(r.redis.addr(), r.plan.Items); err != nil {
+	if r.producer, err = newProducer(r.redis.URL(), r.plan.Items); err != nil {
 		return err
 	}
 	r.ledger = r.producer.jobs.Ledger()
@@ -156,7 +156,7 @@ func (r *run) newWorkers(ctx context.Context) error {
 		if w.log, err = logFile(filepath.Join(r.dir, name+".err")); err != nil {
 			return err
 		}
-		if w.redis, err = faultproxy.Start(ctx, r.redis.addr()); err != nil {
+		if w.redis, err = faultproxy.Start(ctx, r.redis.Addr()); err != nil {
 			return err
 		}
 		if w.api, err = faultproxy.Start(ctx, r.simAddr); err != nil {
@@ -218,13 +218,13 @@ func (r *run) close() {
 		r.producer.close()
 	}
 	if r.sim != nil {
-		r.sim.kill()
+		r.sim.Kill()
 	}
 	if r.simLog != nil {
 		_ = r.simLog.Close()
 	}
 	if r.redis != nil {
-		r.redis.close()
+		_ = r.redis.Close() // what it says of the end is in its log
 	}
 	if r.o.Dir == "" && r.dir != "" {
 		_ = os.RemoveAll(r.dir)

@@ -1,47 +1,18 @@
 package torture
 
 import (
-	"bufio"
 	"cmp"
-	"encoding/json"
+	"context"
 	"fmt"
 	"maps"
 	"math/rand/v2"
 	"os"
-	"os/exec"
 	"sync"
 	"time"
 
 	"github.com/flowroute-worker/flowroute-worker/internal/faultproxy"
 	"github.com/flowroute-worker/flowroute-worker/jobs/worker"
 )
-
-// child starts this program again with an order, and returns when it says that it is
-// ready; ready reads what it says.
-func child(argv []string, o order, errs *os.File, ready func(*bufio.Reader) error) (*process, error) {
-	cmd := exec.Command(argv[0], argv[1:]...)
-	out, err := cmd.StdoutPipe()
-	if err != nil {
-		return nil, err
-	}
-	cmd.Stderr = errs
-	p, err := spawn(cmd)
-	if err != nil {
-		return nil, err
-	}
-	text, err := json.Marshal(o)
-	if err == nil {
-		_, err = p.stdin.Write(append(text, '\n'))
-	}
-	if err == nil && ready != nil {
-		err = ready(bufio.NewReader(out))
-	}
-	if err != nil {
-		p.kill()
-		return nil, fmt.Errorf("start child: %w", err)
-	}
-	return p, nil
-}
 
 // workerProc is a worker that is started again whenever it was killed. Its methods
 // are safe for concurrent use.
@@ -71,7 +42,7 @@ type workerProc struct {
 func (w *workerProc) start() error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if w.proc != nil && !w.proc.over() {
+	if w.proc != nil && !w.proc.Over() {
 		return nil
 	}
 	w.bury()
@@ -92,7 +63,7 @@ func (w *workerProc) start() error {
 	}
 	w.proc, w.frozen = p, false
 	go func() {
-		<-p.gone
+		<-p.Gone()
 		w.perishing <- w.n
 	}()
 	return nil
@@ -110,15 +81,15 @@ func drawDeath(seed uint64, n, life int) death {
 
 // bury takes note of how the last life ended. It needs w.mu.
 func (w *workerProc) bury() {
-	if w.proc == nil || !w.proc.over() {
+	if w.proc == nil || !w.proc.Over() {
 		return
 	}
 	switch {
 	case w.ours:
-	case w.proc.killed():
+	case w.proc.Killed():
 		w.aimed[cmp.Or(w.dies, "elsewhere")]++
 	default:
-		w.ended = append(w.ended, fmt.Sprintf("worker %d, life %d: %v", w.n, w.lives, w.proc.err))
+		w.ended = append(w.ended, fmt.Sprintf("worker %d, life %d: %v", w.n, w.lives, w.proc.Wait()))
 	}
 	w.proc, w.ours, w.frozen = nil, false, false
 }
@@ -127,7 +98,7 @@ func (w *workerProc) bury() {
 func (w *workerProc) kill() bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if w.proc == nil || !w.proc.kill() {
+	if w.proc == nil || !w.proc.Kill() {
 		return false
 	}
 	w.kills++
@@ -152,10 +123,10 @@ func (w *workerProc) disarm() {
 func (w *workerProc) freeze() bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if w.proc == nil || w.proc.over() || w.frozen {
+	if w.proc == nil || w.proc.Over() || w.frozen {
 		return false
 	}
-	w.frozen = w.proc.freeze()
+	w.frozen = w.proc.Freeze()
 	return w.frozen
 }
 
@@ -163,7 +134,7 @@ func (w *workerProc) thaw() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.proc != nil && w.frozen {
-		w.frozen = !w.proc.thaw()
+		w.frozen = !w.proc.Thaw()
 	}
 }
 
@@ -172,10 +143,10 @@ func (w *workerProc) end() error {
 	w.mu.Lock()
 	p := w.proc
 	w.mu.Unlock()
-	if p == nil || p.over() {
+	if p == nil || p.Over() {
 		return nil
 	}
-	return p.end(20 * time.Second)
+	return p.End(p.stdin.Close, 20*time.Second)
 }
 
 // tally is how often it was killed by us and by itself.
@@ -190,7 +161,7 @@ func (w *workerProc) tally() (kills int, aimed map[string]int, ended []string) {
 func (w *workerProc) close() {
 	w.mu.Lock()
 	if w.proc != nil {
-		w.proc.kill()
+		w.proc.Kill()
 	}
 	w.mu.Unlock()
 	for _, p := range []*faultproxy.Proxy{w.redis, w.api} {
@@ -199,4 +170,28 @@ func (w *workerProc) close() {
 		}
 	}
 	_ = w.log.Close()
+}
+
+// revive starts workers again that were killed.
+func (r *run) revive(ctx context.Context) {
+	var restarts sync.WaitGroup
+	defer restarts.Wait()
+	rng := rand.New(rand.NewPCG(r.o.Seed, 5))
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case n := <-r.perishing:
+			pause := time.Duration(rng.Float64() * float64(400*time.Millisecond))
+			restarts.Go(func() {
+				r.workers[n].died()
+				if !sleep(ctx, pause) {
+					return
+				}
+				if err := r.workers[n].start(); err != nil {
+					r.note("worker %d not started again: %v", n, err)
+				}
+			})
+		}
+	}
 }

@@ -22,12 +22,13 @@ const modulePath = "github.com/flowroute-worker/flowroute-worker"
 // up this list only.
 func rooms() []room {
 	return []room{
+		{"internal/childproc", ""},
 		{"internal/faultproxy", ""},
 		{"flowroute", "x/sys"},
 		{"ratelimit", "go-redis"},
 		{"config", "go-envconfig cron"},
 		{"jobs/redisconn", "go-redis"},
-		{"jobs/redisembed", "jobs/redisconn miniredis go-redis"},
+		{"jobs/redisembed", "internal/childproc jobs/redisconn miniredis go-redis"},
 		{"jobs/redistest", "internal/faultproxy jobs/redisconn jobs/redisembed go-redis"},
 		{"jobs/ledger", "flowroute go-redis uuid"},
 		{"jobs", "flowroute jobs/ledger asynq go-redis uuid"},

@@ -3,19 +3,17 @@ package redisembed
 import (
 	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"net"
 	"os/exec"
-	"runtime"
 	"strconv"
 	"strings"
 	"sync"
-	"syscall"
 	"time"
 
 	"github.com/redis/go-redis/v9"
 
+	"github.com/flowroute-worker/flowroute-worker/internal/childproc"
 	"github.com/flowroute-worker/flowroute-worker/jobs/redisconn"
 )
 
@@ -23,6 +21,7 @@ import (
 type child struct {
 	binary   string
 	args     []string
+	env      []string
 	lastPort int
 	running  *process
 }
@@ -34,7 +33,7 @@ func (c *child) pid() int {
 	if c.running == nil {
 		return 0
 	}
-	return c.running.pid
+	return c.running.PID()
 }
 
 // portAttempts bounds how often a free port may be lost to somebody else
@@ -67,68 +66,51 @@ func freePort() (int, error) {
 }
 
 func (c *child) startOn(ctx context.Context, port int) error {
-	p, err := spawn(c.binary, append([]string{"--port", strconv.Itoa(port)}, c.args...))
+	p, err := spawn(c.binary, append([]string{"--port", strconv.Itoa(port)}, c.args...), c.env)
 	if err != nil {
 		return err
 	}
 	if err := p.waitReady(ctx, port); err != nil {
-		return errors.Join(err, p.kill())
+		p.Kill()
+		return err
 	}
 	c.running, c.lastPort = p, port
 	return nil
 }
 
+// stopPatience is how long an orderly end may take before it is forced.
+const stopPatience = 5 * time.Second
+
 func (c *child) stop() error {
-	if c.running == nil {
-		return nil
+	if c.running != nil {
+		_ = c.running.End(c.running.Terminate, stopPatience) // it is gone, and that is all
 	}
-	p := c.running
 	c.running = nil
-	return p.stop()
+	return nil
 }
 
 func (c *child) kill() error {
-	if c.running == nil {
-		return nil
+	if c.running != nil {
+		c.running.Kill()
 	}
-	p := c.running
 	c.running = nil
-	return p.kill()
+	return nil
 }
 
 // process is one life of redis-server.
 type process struct {
-	cmd  *exec.Cmd
-	pid  int
-	out  output
-	gone chan struct{} // closed when the process was waited for
+	*childproc.Process
+	out output
 }
 
-// spawn starts the process from a thread of its own that lives as long as the
-// child: Linux delivers the parent-death signal when the *thread* that
-// started the child ends.
-func spawn(binary string, args []string) (*process, error) {
-	p := &process{cmd: exec.Command(binary, args...), gone: make(chan struct{})}
-	p.cmd.Stdout, p.cmd.Stderr = &p.out, &p.out
-	p.cmd.SysProcAttr = childAttributes()
-	started := make(chan error, 1)
-	go func() {
-		runtime.LockOSThread()
-		defer runtime.UnlockOSThread()
-		defer close(p.gone)
-		err := p.cmd.Start()
-		if err == nil {
-			p.pid = p.cmd.Process.Pid
-		}
-		started <- err
-		if err == nil {
-			_ = p.cmd.Wait() // how it ended is in its output
-		}
-	}()
-	if err := <-started; err != nil {
-		return nil, err
-	}
-	return p, nil
+func spawn(binary string, args, env []string) (*process, error) {
+	p := &process{}
+	cmd := exec.Command(binary, args...)
+	cmd.Stdout, cmd.Stderr = &p.out, &p.out
+	cmd.Env = append(cmd.Environ(), env...)
+	var err error
+	p.Process, err = childproc.Start(cmd)
+	return p, err
 }
 
 // How often, and with how much patience, a starting server is asked whether
@@ -153,7 +135,7 @@ func (p *process) waitReady(ctx context.Context, port int) error {
 		select {
 		case <-ctx.Done():
 			return fmt.Errorf("redis-server not ready: %w", ctx.Err())
-		case <-p.gone:
+		case <-p.Gone():
 			return fmt.Errorf("redis-server ended: %s", p.out.lastLines())
 		case <-tick.C:
 		}
@@ -169,7 +151,7 @@ func (p *process) answers(ctx context.Context, rdb redis.UniversalClient) bool {
 	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
 	defer cancel()
 	info, err := rdb.Info(ctx, "server").Result()
-	if err != nil || !strings.Contains(info, fmt.Sprintf("process_id:%d\r\n", p.pid)) {
+	if err != nil || !strings.Contains(info, fmt.Sprintf("process_id:%d\r\n", p.PID())) {
 		return false
 	}
 	// INFO answers while an append-only file is still being read; PING does not.
@@ -182,34 +164,6 @@ func listening(port int) bool {
 		return false
 	}
 	return conn.Close() == nil
-}
-
-// stopPatience is how long an orderly end may take before it is forced.
-const stopPatience = 5 * time.Second
-
-func (p *process) stop() error {
-	if err := p.cmd.Process.Signal(syscall.SIGTERM); err != nil {
-		return p.kill()
-	}
-	timer := time.NewTimer(stopPatience)
-	defer timer.Stop()
-	select {
-	case <-p.gone:
-		return nil
-	case <-timer.C:
-		return p.kill()
-	}
-}
-
-func (p *process) kill() error {
-	select {
-	case <-p.gone:
-		return nil
-	default:
-	}
-	_ = p.cmd.Process.Kill() // fails only when it is gone already
-	<-p.gone
-	return nil
 }
 
 // output keeps the last of what redis-server printed, for error messages.

@@ -47,6 +47,9 @@ type Options struct {
 	ForceInProcess bool
 	// Port on 127.0.0.1. Defaults to a free one.
 	Port int
+	// Arguments and Environment ("NAME=value") are further ones of redis-server; they
+	// win over those that follow from the other options.
+	Arguments, Environment []string
 }
 
 // Server is a running Redis. Its methods may be called from one goroutine at
@@ -89,7 +92,7 @@ func Start(ctx context.Context, o Options) (*Server, error) {
 			}
 			s.ownDir = true
 		}
-		s.engine = &child{binary: binary, args: s.options.arguments()}
+		s.engine = &child{binary: binary, args: s.options.arguments(), env: o.Environment}
 	}
 	if err := s.engine.start(ctx, o.Port); err != nil {
 		return nil, errors.Join(fmt.Errorf("start redis: %w", err), s.removeDir())
@@ -103,7 +106,7 @@ func (o Options) arguments() []string {
 	if o.AOF {
 		appendOnly = "yes"
 	}
-	return []string{
+	return append([]string{
 		"--bind", "127.0.0.1",
 		"--dir", o.Dir,
 		"--databases", strconv.Itoa(o.Databases),
@@ -112,15 +115,18 @@ func (o Options) arguments() []string {
 		"--appendfsync", "everysec",
 		"--maxmemory-policy", "noeviction",
 		"--daemonize", "no",
-	}
+	}, o.Arguments...)
 }
+
+// Addr returns the server's host and port.
+func (s *Server) Addr() string { return fmt.Sprintf("127.0.0.1:%d", s.engine.port()) }
 
 // URL returns the REDIS_URL of the server's database 0.
 func (s *Server) URL() string { return s.DatabaseURL(0) }
 
 // DatabaseURL returns the REDIS_URL of one of its databases.
 func (s *Server) DatabaseURL(db int) string {
-	return fmt.Sprintf("redis://127.0.0.1:%d/%d", s.engine.port(), db)
+	return fmt.Sprintf("redis://%s/%d", s.Addr(), db)
 }
 
 // Kind says whether it is a real redis-server.

@@ -1,9 +1,0 @@
-package torture
-
-import "syscall"
-
-// childAttributes make the child die with the thread that started it, and keep
-// the terminal's Ctrl-C from it.
-func childAttributes() *syscall.SysProcAttr {
-	return &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
-}
