@@ -137,8 +137,8 @@ func (s *Server) Kind() Kind { return s.engine.kind() }
 func (s *Server) PID() int { return s.engine.pid() }
 
 // Kill ends the server without warning, as SIGKILL or a power cut would, and
-// returns when it is gone. [Server.Restart] brings it back. The in-process
-// kind drops its connections and keeps its data.
+// returns when it is gone. [Server.Restart] brings it back, with another run id.
+// The in-process kind drops its connections and keeps its data.
 func (s *Server) Kill() error { return s.engine.kill() }
 
 // Restart starts a killed server again on the same port and directory: with

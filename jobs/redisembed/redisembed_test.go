@@ -2,6 +2,7 @@ package redisembed_test
 
 import (
 	"context"
+	"errors"
 	"net"
 	"path/filepath"
 	"strings"
@@ -76,6 +77,7 @@ func TestKillAndRestart(t *testing.T) {
 		if err := rdb.Set(t.Context(), "k", "v", 0).Err(); err != nil {
 			t.Fatal(err)
 		}
+		before := runID(t, rdb)
 		for range 2 {
 			if err := srv.Kill(); err != nil {
 				t.Errorf("kill: %v", err)
@@ -90,7 +92,24 @@ func TestKillAndRestart(t *testing.T) {
 		if got, err := rdb.Get(t.Context(), "k").Result(); err != nil || got != "v" {
 			t.Errorf("key after the restart: got %q, %v, want v", got, err)
 		}
+		if after := runID(t, rdb); before == "" || after == before {
+			t.Errorf("run ids before and after the restart: got %q and %q, want two", before, after)
+		}
+		read := &redis.XReadArgs{Streams: []string{"none", "$"}, Block: 50 * time.Millisecond}
+		if got, err := rdb.XRead(t.Context(), read).Result(); !errors.Is(err, redis.Nil) {
+			t.Errorf("blocking read after the restart: got %v, %v, want none", got, err)
+		}
 	})
+}
+
+// runID is what a script sees of it.
+func runID(t *testing.T, rdb redis.UniversalClient) string {
+	t.Helper()
+	id, err := rdb.Eval(t.Context(), `return string.match(redis.call('INFO', 'server'), 'run_id:(%w+)')`, nil).Text()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return id
 }
 
 func TestKeysExpireInProcess(t *testing.T) {

@@ -16,7 +16,8 @@ type Server struct {
 
 // Own starts a Redis for this test alone, whatever REDIS_URL says, and ends
 // it with the test. It always keeps an append-only file, so that what was
-// written before [Server.Kill] is there after [Server.Restart].
+// written before [Server.Kill] is there after [Server.Restart]. The imitation
+// has no file and keeps everything, which a line of the test's log says.
 func Own(t testing.TB, o redisembed.Options) *Server {
 	t.Helper()
 	o.AOF = true
@@ -36,6 +37,9 @@ func Own(t testing.TB, o redisembed.Options) *Server {
 	})
 	if server.Kind() == redisembed.KindInProcess && !o.ForceInProcess && inCI() {
 		t.Fatalf("redistest: %v", errNoRedisInCI)
+	}
+	if server.Kind() == redisembed.KindInProcess {
+		t.Log("redistest: an in-process imitation: killed, it loses its connections and its run id, and nothing that is in it")
 	}
 	return &Server{DB: DB{URL: server.URL(), Kind: server.Kind(), t: t}, server: server}
 }
