@@ -1,6 +1,7 @@
 package ledger_test
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
@@ -17,14 +18,24 @@ import (
 func TestPackedMaps(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
-	const n = 10_000 // beyond the first generation's 4,096
+	// Beyond the first generation's 4,096. The imitation looks at each key for each
+	// command, so that a second one that fills takes it minutes.
+	n, batch := 10_000, 100
+	if b.db.Kind == redisembed.KindInProcess {
+		n = 4_500
+	}
 	jobs := make([]ledger.NewJob, n)
 	for i := range jobs {
 		jobs[i] = message(t)
 	}
-	b.CreateMany(t.Context(), jobs)
 	records := make([]string, n)
 	for i, job := range jobs {
+		if i%batch == 0 {
+			_, errs := b.CreateMany(t.Context(), jobs[i:i+batch])
+			if err := errors.Join(errs...); err != nil {
+				t.Fatal(err)
+			}
+		}
 		b.begin(job.ID, "t")
 		s := ledger.Settlement{ID: job.ID, Token: "t", To: ledger.Accepted, MDR: mdr()}
 		if i%100 == 7 {

@@ -24,10 +24,9 @@ func losses() []step {
 
 // snapshot is the whole database at some moment.
 type snapshot struct {
-	at     time.Time
-	keys   map[string]string
-	ttl    map[string]time.Duration
-	proven map[ledger.ID]bool
+	at       time.Time
+	commands [][]any
+	proven   map[ledger.ID]bool
 }
 
 // modelFence is where the handling of a loss stands.
@@ -44,15 +43,9 @@ func (w *world) save() bool {
 	if w.fence != nil {
 		return false
 	}
-	s := &snapshot{at: w.now(), keys: map[string]string{}, ttl: map[string]time.Duration{}, proven: maps.Clone(w.proven)}
-	keys, err := w.rdb.Keys(w.ctx, ledger.DefaultPrefix+"*").Result()
+	commands, err := copyOf(w.ctx, w.rdb, ledger.DefaultPrefix+"*")
 	w.must(err)
-	for _, key := range keys {
-		s.keys[key], err = w.rdb.Dump(w.ctx, key).Result()
-		w.must(err)
-		s.ttl[key] = max(w.rdb.PTTL(w.ctx, key).Val(), 0)
-	}
-	w.saved = s
+	w.saved = &snapshot{at: w.now(), commands: commands, proven: maps.Clone(w.proven)}
 	w.t.Logf("a copy of Redis is made")
 	return true
 }
@@ -62,14 +55,7 @@ func (w *world) restore() bool {
 	if w.saved == nil || w.now().Sub(w.saved.at) < time.Second {
 		return false
 	}
-	keys, err := w.rdb.Keys(w.ctx, ledger.DefaultPrefix+"*").Result()
-	w.must(err)
-	for _, key := range keys {
-		w.must(w.rdb.Del(w.ctx, key).Err())
-	}
-	for key, value := range w.saved.keys {
-		w.must(w.rdb.Restore(w.ctx, key, w.saved.ttl[key], value).Err())
-	}
+	w.must(putBack(w.ctx, w.rdb, ledger.DefaultPrefix+"*", w.saved.commands))
 	for id := range w.proven {
 		w.forgotten[id] = w.forgotten[id] || !w.saved.proven[id]
 	}
