@@ -145,6 +145,7 @@ func (m Message) plan(d *door) ledger.NewJob {
 	d.name("key", m.Key, maxKey)
 
 	job.Content = m.content(job.From, job.To)
+	job.Fingerprint = Fingerprint(job.From.Digits(), job.To.Digits(), m.Body, m.isMMS())
 	m.From, m.To, m.Priority = job.From.String(), job.To.String(), ""
 	job.Payload = pack(m)
 	return job

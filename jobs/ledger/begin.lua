@@ -4,11 +4,13 @@
 --       it, 8 account, 9 most posts, 10 number to claim or '', 11 length of the
 --       event stream, 12 retention, 13 what the caller has seen of the job ('' does not
 --       matter), 14 fingerprint (hex) or '', 15 the process that posts, 16 ms for which a
---       proof of absence holds, 17 TTL of claims
+--       proof of absence holds, 17 TTL of claims, 18 the caller has not read the job (1): its
+--       fingerprint is the one that its producer gave
 -- returns {ready} | {go, ms left, attempt, resolve at} | {early, ms} | {behind, id} |
 --         {open, state, ms} | {ended, state} | {stale} | {outrun} | {claimed, id} |
---         {fenced} | {recheck} | {missing} | {newer}
-local id, token, number, most = ARGV[1], ARGV[3], ARGV[10], ARGV[11]
+--         {fenced} | {recheck} | {unread} | {missing} | {newer}; with 18, go is followed by
+--         the payload and the fields as they were before
+local id, token, number, most, fp = ARGV[1], ARGV[3], ARGV[10], ARGV[11], ARGV[14]
 
 -- orphaned takes a record of this fingerprint that became nobody's when Redis lost
 -- writes.
@@ -30,9 +32,19 @@ local job = load(id, ARGV[2])
 if not job then return {'missing'} end
 if job.newer then return {'newer'} end
 local f = job.f
+local before = {}
+if ARGV[18] == '1' then
+  if f.s == 'q' and not f.cf then return {'unread'} end
+  fp = f.cf or ''
+  before[1] = redis.call('GET', P .. 'p:' .. id) or ''
+  for field, value in pairs(f) do
+    before[#before + 1] = field
+    before[#before + 1] = value
+  end
+end
 
 if f.s == 's' and f.k == token then
-  return {'go', math.max(tonumber(f.wo) - tonumber(ARGV[6]) - now, 0), tonumber(f.n), tonumber(f.ra)}
+  return {'go', math.max(tonumber(f.wo) - tonumber(ARGV[6]) - now, 0), tonumber(f.n), tonumber(f.ra), unpack(before)}
 end
 if f.s == 's' then return {'open', 's', math.max(tonumber(f.wo) - now, 0)} end
 if f.s == 'u' or f.s == 'r' then return {'open', f.s, math.max(tonumber(f.ra or '0') - now, 0)} end
@@ -79,12 +91,12 @@ for slot in string.gmatch(f.o or '', '%S+') do
 end
 if token == '' then return {'ready'} end
 -- A call that is a minute older than the record of its job is a repetition.
-local orphan = f.t == 'm' and drawn(job) < tonumber(f.c) - 60000 and orphaned(ARGV[14])
+local orphan = f.t == 'm' and drawn(job) < tonumber(f.c) - 60000 and orphaned(fp)
 if orphan then
   -- What Redis had lost: this text was sent under the same id before.
   local owned, _ = take(job, orphan, true, most, ARGV[17])
   if owned then
-    set(job, 'fp', ARGV[14])
+    set(job, 'fp', fp)
     move(job, 'a', REASON.redis_lost_writes, most, orphan)
     finish(job, ARGV[12])
     return {'ended', 'a'}
@@ -101,9 +113,10 @@ local deadline = now + tonumber(ARGV[5])
 if expires > 0 and expires < deadline then deadline = expires end
 local over = deadline + tonumber(ARGV[6])
 local resolve = over + tonumber(ARGV[7])
-if ARGV[14] ~= '' then
-  set(job, 'fp', ARGV[14])
-  redis.call('SADD', group(ARGV[14]), id)
+if fp ~= '' then
+  if f.fp and f.fp ~= fp then redis.call('SREM', group(f.fp), id) end
+  set(job, 'fp', fp)
+  redis.call('SADD', group(fp), id)
 end
 if ARGV[15] ~= '' then set(job, 'wk', ARGV[15]) end
 set(job, 'ab', nil)
@@ -117,4 +130,4 @@ for slot in string.gmatch(f.o or '', '%S+') do redis.call('HSET', P .. 'turns', 
 move(job, 's', 0, most)
 save(job)
 redis.call('ZADD', P .. 'open', int(resolve), id)
-return {'go', deadline - now, tonumber(f.n), resolve}
+return {'go', deadline - now, tonumber(f.n), resolve, unpack(before)}

@@ -13,7 +13,7 @@
 --   un an outcome of it was unknown once, ap accepted by an earlier attempt whose id is
 --   pending, inf its MDR was found by matching, ns further nudges so far, h history:
 --   state, reason, hundredths of a second since c in 4 bytes, for each change,
---   fp fingerprint (hex), wk the process that posts it, ab when the read began that
+--   fp fingerprint (hex) once it was posted, cf the same as its producer gave it, wk the process that posts it, ab when the read began that
 --   proved it absent, ev evidence for a person, pp the record of an earlier attempt that
 --   is proven, but matched to a twin.
 

@@ -2,7 +2,7 @@
 -- ARGV  1 id, 2 id (16 bytes), 3 type, 4 queue, 5 due, 6 expires, 7 what is added to
 --       the due time when no expires is given (0: no bound), 8 subject, 9 payload,
 --       10 slots, 11 nonce of this call, 12 why it is refused, 13 length of the
---       event stream, 14 retention
+--       event stream, 14 retention, 15 fingerprint it will be posted under (hex) or ''
 -- returns {new | known | conflict | newer, state, generation}
 local id, bin, kind, subject, nonce, refused = ARGV[1], ARGV[2], ARGV[3], ARGV[8], ARGV[11], ARGV[12]
 local known = load(id, bin)
@@ -32,6 +32,7 @@ end
 
 set(job, 'd', int(due))
 set(job, 'cn', nonce)
+if ARGV[15] ~= '' then set(job, 'cf', ARGV[15]) end
 if expires > 0 then
   set(job, 'x', int(expires))
   set(job, 'xe', '1')

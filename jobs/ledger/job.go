@@ -90,6 +90,9 @@ type NewJob struct {
 	// is a duplicate. Zero: one is drawn for each call.
 	Nonce   [6]byte
 	Content [8]byte // hash of what the job asks; another hash under the same id is ErrConflict
+	// Fingerprint of a message, as it will be posted. With it a worker need not read
+	// the job first: [Intent.Unread].
+	Fingerprint Fingerprint
 	// Order lists the slots that this job must take in turn: it begins only when
 	// it is the oldest unfinished one in each. Route updates use number and slot.
 	Order []string
@@ -121,6 +124,7 @@ const (
 	Outrun  Decision = "outrun"  // an attempt has ended since the caller read the job (Seen): read it again
 	Claimed Decision = "claimed" // the number belongs to another purchase (Other)
 	Fenced  Decision = "fenced"  // Redis has lost writes, or may have: nothing is posted until that is cleared
+	Unread  Decision = "unread"  // Intent.Unread, but the job has to be read first
 	Recheck Decision = "recheck" // proven absent too long ago: unknown again, the records are read once more
 )
 
@@ -137,6 +141,9 @@ type Intent struct {
 	Fingerprint Fingerprint // of a message
 	Worker      string      // the process that will post, as in its heartbeat
 	Seen        string      // of the job from which this attempt was planned; empty: it does not depend on it
+	// Unread: the caller has not read the job. Its fingerprint is that of [NewJob], and
+	// with [Go] the answer has the job; without one of either, it is Unread.
+	Unread bool
 }
 
 // Begun is the answer to [Ledger.Begin].
@@ -148,6 +155,10 @@ type Begun struct {
 	Attempt   int
 	ResolveAt time.Time
 	Other     ID // Behind, Claimed: whose turn it is
+	// Go, to Intent.Unread: the job as it was before, and its fingerprint as its
+	// producer gave it.
+	Job         *Job
+	Fingerprint Fingerprint
 }
 
 // Settlement says what became of an attempt.

@@ -24,7 +24,7 @@ func (l *Ledger) Begin(ctx context.Context, in Intent) (Begun, error) {
 	call := []any{
 		in.ID.String(), in.ID[:], in.Token, in.Generation, in.Budget.Milliseconds(), in.Timeout.Milliseconds(),
 		in.Settle.Milliseconds(), in.Account, l.maxPosts, number, l.eventsMax, l.retention.Milliseconds(), in.Seen,
-		in.Fingerprint.String(), in.Worker, l.absentFor.Milliseconds(), l.claimsFor(),
+		in.Fingerprint.String(), in.Worker, l.absentFor.Milliseconds(), l.claimsFor(), flag(in.Unread),
 	}
 	r := l.begin(ctx, in, call)
 	if r.err != nil {
@@ -35,6 +35,15 @@ func (l *Ledger) Begin(ctx context.Context, in Intent) (Begun, error) {
 	case Go:
 		b.State, b.Attempt = Sending, int(r.int(2))
 		b.Left, b.ResolveAt = time.Duration(r.int(1))*time.Millisecond, time.UnixMilli(r.int(3))
+		if in.Unread {
+			fields := fieldsOf(r, 5)
+			b.Fingerprint = readFingerprint(fields["cf"])
+			job, err := readHot(in.ID, r.text(4), fields)
+			if err != nil {
+				return Begun{}, fmt.Errorf("begin job: %w", err)
+			}
+			b.Job = &job
+		}
 	case Early:
 		b.State, b.Wait = Queued, time.Duration(r.int(1))*time.Millisecond
 	case Open:

@@ -51,22 +51,23 @@ func readJob(id ID, r reply) (Job, error) {
 	}
 	switch r.text(0) {
 	case "hot":
-		fields := map[string]string{}
-		for i := 2; i+1 < len(r.items); i += 2 {
-			fields[r.text(i)] = r.text(i + 1)
-		}
-		job, err := readHot(id, fields)
-		if payload := r.text(1); payload != "" {
-			job.Payload = []byte(payload)
-		}
-		return job, err
+		return readHot(id, r.text(1), fieldsOf(r, 2))
 	case "cold":
 		return readCold(id, r.text(1))
 	}
 	return Job{}, ErrNotFound
 }
 
-func readHot(id ID, f map[string]string) (Job, error) {
+// fieldsOf are a job's fields, from a place of an answer on.
+func fieldsOf(r reply, at int) map[string]string {
+	fields := make(map[string]string, len(r.items)/2)
+	for i := at; i+1 < len(r.items); i += 2 {
+		fields[r.text(i)] = r.text(i + 1)
+	}
+	return fields
+}
+
+func readHot(id ID, payload string, f map[string]string) (Job, error) {
 	if f["v"] != "1" {
 		return Job{}, ErrNewerVersion
 	}
@@ -78,6 +79,9 @@ func readHot(id ID, f map[string]string) (Job, error) {
 		Worker: f["wk"], Fingerprint: readFingerprint(f["fp"]), AbsentAt: moment(f["ab"]),
 		Account: f["ac"], ResolveAt: moment(f["ra"]), FirstTried: moment(f["fi"]),
 		Order: strings.Fields(f["o"]), History: readHistory(created, f["h"]),
+	}
+	if payload != "" {
+		job.Payload = []byte(payload)
 	}
 	if f["pg"] != "" {
 		job.Progress = []byte(f["pg"])

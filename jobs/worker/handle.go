@@ -56,6 +56,11 @@ func (w *Worker) handle(ctx context.Context, task *asynq.Task, taskID, queue str
 		return deferral{}
 	default:
 	}
+	if w.unread && ledger.Type(task.Type()) == ledger.SendMessage && queue != QueueResend {
+		if done, err := w.sendUnread(ctx, parsed, queue); done {
+			return err
+		}
+	}
 	job, err := w.ledger.Get(ctx, parsed.ID)
 	switch {
 	case errors.Is(err, ledger.ErrNotFound):

@@ -113,6 +113,9 @@ func (w *Worker) intend(ctx context.Context, job ledger.Job, a *attempt, intent 
 	begun, err := w.ledger.Begin(ctx, intent)
 	switch {
 	case err == nil && begun.Decision == ledger.Go:
+		if intent.Unread {
+			job, intent.Fingerprint = *begun.Job, begun.Fingerprint
+		}
 		w.began(job, intent, begun)
 		a.until, a.number, a.ready = called.Add(begun.Left), begun.Attempt, begun.ResolveAt
 	case err != nil && !errors.Is(err, ledger.ErrNotFound):
@@ -163,6 +166,11 @@ func (w *Worker) post(ctx context.Context, job ledger.Job, message flowroute.Mes
 		}
 		return 0, false, w.declined(ctx, begun)
 	}
+	return w.transmit(ctx, job, a, message)
+}
+
+// transmit makes the request of an attempt whose intent is written.
+func (w *Worker) transmit(ctx context.Context, job ledger.Job, a *attempt, message flowroute.Message) (wait time.Duration, again bool, err error) {
 	// What is on the wire is awaited, whatever becomes of the task.
 	ctx = context.WithoutCancel(ctx)
 	started := time.Now()
@@ -183,7 +191,11 @@ func (w *Worker) post(ctx context.Context, job ledger.Job, message flowroute.Mes
 	case sent.ID == "":
 		v.Reason = ledger.ReasonIDPending
 	}
-	if w.health.observe(ctx, v, err, w.ours(ctx, job.From), a.probe) && v.State == ledger.Failed {
+	var sender flowroute.E164
+	if err != nil {
+		sender = w.ours(ctx, job.From)
+	}
+	if w.health.observe(ctx, v, err, sender, a.probe) && v.State == ledger.Failed {
 		v.State, v.Uncounted = ledger.Queued, true
 	}
 	w.metrics.attempt(opSend, v, err)

@@ -67,6 +67,7 @@ type Worker struct {
 	metrics *Metrics
 	health  *health
 	mms     mmsTurns
+	unread  bool // messages are posted without being read first
 	guard   *Guard // nil: none
 	fence   fence
 
@@ -106,6 +107,7 @@ func New(o Options) (*Worker, error) {
 		draining: make(chan struct{}), ended: make(chan struct{}),
 	}
 	w.health = newHealth(w.ledger, o.Timeout+10*time.Second, w.draining, o.Logger)
+	w.unread = o.Rates.SMS.IsZero() && o.Rates.MMS.IsZero()
 	w.mms = newMMSTurns(o.Rates.MMS, max(1, o.Concurrency/4))
 	return w, nil
 }
