@@ -39,7 +39,7 @@ func TestGuardFrozenWorker(t *testing.T) {
 	s.await("the other process' beats", func() bool { return frozen.beats() > 1 })
 	old := s.oldJobs()
 	signal(t, child, syscall.SIGSTOP)
-	copied := copyDir(t, s.dir)
+	copied := s.copied()
 	other := s.actor("other") // once the silent one is not waited for any more
 	other.begin(old[0])
 	other.die()

@@ -111,7 +111,8 @@ func contains(s, part string) bool {
 // A task that asynq runs again, early or late, posts nothing.
 func TestRunTwice(t *testing.T) {
 	t.Parallel()
-	b := setup(t, options{})
+	b := setup(t, options{stopped: true})
+	b.stop = b.start(options{worker: b.patient})
 	nudge := func(id string, serial int) {
 		parsed, err := ledger.ParseID(id)
 		if err != nil {
