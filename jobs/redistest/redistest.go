@@ -12,7 +12,7 @@
 // With REDIS_URL set they use that server instead: databases 1 to 15 of it,
 // and of these only empty ones. Database 0 is never touched.
 //
-// Without redis-server on PATH an in-process imitation takes its place and a
+// Without redis-server on PATH in-process imitations take its place, and a
 // line on standard error says so; with CI=true that is a failure, since a
 // gate that runs against an imitation proves little.
 package redistest

@@ -34,7 +34,11 @@ var shared = sync.OnceValues(func() (source, error) {
 	if given := os.Getenv("REDIS_URL"); given != "" {
 		return newGivenServer(given)
 	}
-	return newOwnServer(ctx, inCI())
+	source, err := newOwnServer(ctx, inCI())
+	if err == nil && source.kind() == redisembed.KindInProcess {
+		return imitations{}, source.server.Close()
+	}
+	return source, err
 })
 
 // inCI says whether an imitation of Redis is not good enough.
@@ -50,6 +54,23 @@ var errDirty = errors.New("it should be empty: did a test write after its end?")
 type ownServer struct {
 	server *redisembed.Server
 	free   chan int
+}
+
+// imitations are one for each test: each command takes an imitation longer the more
+// keys it has, whosever they are.
+type imitations struct{}
+
+func (imitations) kind() redisembed.Kind { return redisembed.KindInProcess }
+
+func (imitations) claim(ctx context.Context) (claimed, error) {
+	server, err := redisembed.Start(ctx, redisembed.Options{ForceInProcess: true})
+	if err != nil {
+		return claimed{}, err
+	}
+	return claimed{
+		url:     server.DatabaseURL(1),
+		release: func(context.Context) error { return server.Close() },
+	}, nil
 }
 
 var errNoRedisInCI = errors.New("CI=true and no redis-server on PATH: install it (apt-get install redis-server)")
