@@ -8,6 +8,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/flowroute-worker/flowroute-worker/jobs/ledger"
+	"github.com/flowroute-worker/flowroute-worker/jobs/redisembed"
 )
 
 // someText is the fingerprint of the messages here.
@@ -405,6 +406,7 @@ func TestAcceptances(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	ctx := t.Context()
+	b.create(message(t)) // an event from before
 	before, _ := b.Clock(ctx)
 	id := b.posted("t1")
 	record := mdr()
@@ -415,10 +417,15 @@ func TestAcceptances(t *testing.T) {
 	if err != nil || !reaches || len(list) != 1 || list[0].MDR != record || list[0].Job != id || !list[0].Direct {
 		t.Fatalf("got %+v, %v, %v", list, reaches, err)
 	}
+	// Redis knows that there were no events before the first, which the imitation does not.
+	long := before.Add(-time.Hour)
+	if _, reaches, err := b.Acceptances(ctx, long, after); err != nil || reaches != (b.db.Kind == redisembed.KindServer) {
+		t.Errorf("from before all events, on %s: got %v, %v", b.db.Kind, reaches, err)
+	}
 	if err := b.rdb.XTrimMaxLen(ctx, ledger.DefaultPrefix+"events", 1).Err(); err != nil {
 		t.Fatal(err)
 	}
-	if _, reaches, err := b.Acceptances(ctx, before, after); err != nil || reaches {
+	if _, reaches, err := b.Acceptances(ctx, long, after); err != nil || reaches {
 		t.Errorf("trimmed: got %v, %v, want out of reach", reaches, err)
 	}
 }
