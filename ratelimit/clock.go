@@ -46,6 +46,16 @@ func (w *watch) expect(now time.Time) (since, earliest, latest int64) {
 	return w.since, w.lo + ours - apart, w.hi + ours + apart
 }
 
+// redis estimates Redis' clock.
+func (w *watch) redis(now time.Time) time.Time {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if !w.known {
+		return now
+	}
+	return time.UnixMicro(w.ours(now) + (w.lo+w.hi)/2)
+}
+
 // heard takes note of the Redis time in an answer to a command that was sent
 // at before and answered at after, and reports whether the clock has jumped.
 func (w *watch) heard(before, after time.Time, redis int64) (jumped bool) {

@@ -2,7 +2,8 @@
 -- are integers in microseconds.
 --
 -- KEYS[1]          state (hash): epoch, run, last, clock, lost, reach, and per
---                  limit <limit>:born, :grant, :rtt, :until, :phantoms
+--                  limit <limit>:born, :grant, :rtt, :until, :phantoms, :gone
+-- KEYS[2]          caps (zset): those that have state, by when they may be idle
 -- ARGV[1]          the calling process
 -- ARGV[2]          the epoch it has joined ('' = none)
 -- ARGV[3]          the Redis time since which it watches Redis' clock (0 = from now)
@@ -11,7 +12,7 @@
 -- ARGV[7]          '' | 'fresh': nobody else can hold a permit | 'jumped': it saw Redis' clock jump
 -- returns          {status, Redis time, epoch, why the epoch began, ...}
 
-local STATE, ME = KEYS[1], ARGV[1]
+local STATE, CAPS, ME = KEYS[1], KEYS[2], ARGV[1]
 local DECLARED = 10000000 -- a process's limits bind the others this long after its last call
 
 local function int(s) return tonumber(s or 0) or 0 end
@@ -59,65 +60,4 @@ end
 
 local function reply(s, status, ...)
   return {status, s.now, s.epoch, s.reason, ...}
-end
-
--- Several processes may declare different limits for one account: what all of
--- them allow is the smallest number in the longest period.
-local function effective(s, l)
-  local n, per, known = l.n, l.per, nil
-  local all = redis.call('HGETALL', l.rates)
-  for i = 1, #all, 2 do
-    local vn, vper, seen = string.match(all[i + 1], '^(%d+) (%d+) (%d+)$')
-    seen = int(seen)
-    if all[i] == ME then
-      if int(vn) == l.n and int(vper) == l.per then known = seen end
-    elseif math.abs(s.clock - seen) > DECLARED then
-      redis.call('HDEL', l.rates, all[i])
-    else
-      n, per = math.min(n, int(vn)), math.max(per, int(vper))
-    end
-  end
-  if not known or math.abs(s.clock - known) > DECLARED / 10 then
-    redis.call('HSET', l.rates, ME, l.n .. ' ' .. str(l.per) .. ' ' .. str(s.clock))
-  end
-  l.n, l.per = n, per
-end
-
--- Opens one limit: finds what applies to it, frees what has run out, and puts
--- phantoms in place of the permits that a former epoch may have given out. The
--- member '=' marks a set of permits that is whole; it never leaves.
-local function open(s, l)
-  effective(s, l)
-  local f = redis.call('HMGET', STATE, l.name .. ':born', l.name .. ':grant', l.name .. ':rtt', l.name .. ':until',
-    l.name .. ':phantoms')
-  l.grant, l.rtt, l.till, l.phantoms = int(f[2]), int(f[3]), int(f[4]), int(f[5])
-  if f[1] == s.epoch and not redis.call('ZSCORE', l.out, '=') then lose(s, 'missing') end
-  l.gone = s.lost + s.reach + l.per -- when lost permits no longer matter
-  if s.reach < 0 then l.gone = 0 end
-  if f[1] ~= s.epoch then
-    redis.call('DEL', l.out)
-    redis.call('ZADD', l.out, 'inf', '=')
-    l.phantoms = 0
-    if s.clock < l.gone then
-      l.phantoms = l.n
-      for i = 1, l.n do redis.call('ZADD', l.out, str(l.gone), '~' .. i) end
-    end
-    redis.call('HSET', STATE, l.name .. ':born', s.epoch, l.name .. ':phantoms', l.phantoms)
-  end
-  redis.call('ZREMRANGEBYSCORE', l.out, '-inf', str(s.clock))
-  if s.clock >= l.gone then l.phantoms = 0 end
-  l.taken = redis.call('ZCARD', l.out) - 1
-end
-
--- Opens the limits given as (name, n, period) from ARGV[arg] on and as (permits,
--- declarations) from KEYS[key] on.
-local function open_all(s, key, arg, count)
-  local limits = {}
-  for i = 0, count - 1 do
-    local l = {name = ARGV[arg + 3 * i], n = int(ARGV[arg + 3 * i + 1]), per = int(ARGV[arg + 3 * i + 2]),
-               out = KEYS[key + 2 * i], rates = KEYS[key + 2 * i + 1]}
-    limits[i + 1] = l
-    open(s, l)
-  end
-  return limits
 end

@@ -16,6 +16,7 @@ type books struct {
 	greet  bool   // the epoch must be joined, or a permit presented, before anything else
 	fresh  bool   // Options.FreshStart, until the first answer
 	jumped bool   // Redis' clock has jumped since the epoch was joined
+	idle   []any  // names of caps that may be idle, from the last hello
 
 	held   map[*Permit]struct{} // not given back yet
 	back   []returning          // to be given back now
@@ -30,7 +31,7 @@ type returning struct {
 	delay time.Duration
 }
 
-func (r returning) limit() int { return r.p.parts[r.part].limit }
+func (r returning) limit() *limit { return r.p.parts[r.part].limit }
 
 // learn takes note of what an answer says besides its contents.
 func (l *Limiter) learn(r reply) {
@@ -108,6 +109,7 @@ func (l *Limiter) joined(r reply, target string, held []*Permit) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.fresh = false
+	l.idle, _ = r.rest[0].([]any)
 	if r.epoch == target {
 		for _, p := range held {
 			p.epoch = r.epoch
@@ -206,34 +208,36 @@ func (l *Limiter) giveAll(ctx context.Context) {
 		l.mu.Lock()
 		l.back = l.back[len(batch):]
 		l.mu.Unlock()
+		var caps []string
+		for _, r := range batch {
+			if lim := r.limit(); lim.cap != nil {
+				caps = append(caps, lim.name)
+			}
+		}
 		for _, line := range l.lines {
-			line.wake()
+			line.freed(caps)
 		}
 	}
 }
 
-// give gives back, one call for each limit.
+// give gives back, one call for some permits of any limits.
 func (l *Limiter) give(ctx context.Context, batch []returning) error {
 	if err := l.acquire(ctx); err != nil {
 		return err
 	}
 	defer l.release()
-	for i := range l.store.limits {
-		var now []returning
-		var list []returned
-		for _, r := range batch {
-			if r.limit() == i {
-				now = append(now, r)
-				list = append(list, returned{token: r.p.token, delay: r.delay})
+	for some := range slices.Chunk(batch, 500) {
+		list := make([]returned, len(some))
+		for i, r := range some {
+			list[i] = returned{token: r.p.token, limit: r.limit(), delay: r.delay}
+			if r.p.unsent() {
+				list[i].day = r.p.parts[r.part].day
 			}
 		}
-		if len(list) == 0 {
-			continue
-		}
-		if err := l.giveOne(ctx, i, list); err != nil {
+		if err := l.giveSome(ctx, list); err != nil {
 			return err
 		}
-		l.given(now)
+		l.given(some)
 	}
 	return nil
 }
@@ -251,9 +255,8 @@ func (l *Limiter) given(parts []returning) {
 	}
 }
 
-// giveOne gives back to one limit, in the epoch that Redis is in. The caller
-// has the turn.
-func (l *Limiter) giveOne(ctx context.Context, limit int, list []returned) error {
+// giveSome gives back in the epoch that Redis is in. The caller has the turn.
+func (l *Limiter) giveSome(ctx context.Context, list []returned) error {
 	for {
 		l.mu.Lock()
 		epoch, greet := l.epoch, l.greet
@@ -264,7 +267,7 @@ func (l *Limiter) giveOne(ctx context.Context, limit int, list []returned) error
 				return err
 			}
 		}
-		r, err := l.store.give(ctx, epoch, limit, list)
+		r, err := l.store.give(ctx, epoch, list)
 		if err != nil {
 			return err
 		}

@@ -102,7 +102,7 @@ func (o *Options) reach() time.Duration { return o.WriteWindow + o.PathDelay + j
 type Limiter struct {
 	o      Options
 	store  *store
-	lines  map[Kind]*line // of kinds that have a limit
+	lines  map[Kind]*line
 	outage outage
 
 	running  atomic.Bool
@@ -137,36 +137,55 @@ func New(rdb redis.UniversalClient, o Options) (*Limiter, error) {
 	}
 	all, kinds := l.o.limits()
 	l.store = &store{rdb: rdb, o: &l.o, process: rand.Text(), limits: all, clock: newWatch()}
-	for k, set := range kinds {
-		l.lines[k] = newLine(l, k, set)
+	for _, k := range Kinds() {
+		l.lines[k] = newLine(l, k, kinds[k])
 	}
 	return l, nil
 }
 
-// Take waits for a permit of all limits that k counts against. It returns the
-// error of ctx when that ends first, and ErrDraining after [Limiter.Drain].
-// While Redis is not there it waits too.
-func (l *Limiter) Take(ctx context.Context, k Kind, lane Lane) (*Permit, error) {
+// Take waits for a permit of all limits that k counts against, and of all caps. It
+// returns the error of ctx when that ends first, a [*CapError] when a cap has
+// nothing left today, and ErrDraining after [Limiter.Drain]. While Redis is not
+// there it waits too.
+//
+// Who waits for a cap keeps nobody else from a permit, here or in other processes.
+// Within a cap the lanes are served as within the account.
+func (l *Limiter) Take(ctx context.Context, k Kind, lane Lane, caps ...Cap) (*Permit, error) {
 	if !lane.valid() {
 		return nil, fmt.Errorf("limiter: unknown lane %q", lane)
+	}
+	ln, known := l.lines[k]
+	if !known {
+		return nil, fmt.Errorf("limiter: unknown kind %q", k)
+	}
+	caps, err := capped(caps)
+	if err != nil {
+		return nil, err
 	}
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	ln, limited := l.lines[k]
-	if !limited {
-		return l.unlimited(ctx, k, lane)
+	start := time.Now()
+	if len(ln.set) == 0 {
+		if err := l.penalty(ctx, k); err != nil {
+			return nil, err
+		}
+		if len(caps) == 0 {
+			p := &Permit{l: l, ctx: context.WithoutCancel(ctx), kind: k, asked: time.Now(), waited: time.Since(start)}
+			l.o.OnWait(string(k), lane, p.waited)
+			return p, nil
+		}
 	}
 	if l.draining.Load() {
 		return nil, ErrDraining
 	}
-	w, err := ln.join(ctx, lane)
+	w, err := ln.join(ctx, lane, caps)
 	if err != nil {
 		return nil, err
 	}
 	select {
-	case p := <-w.got:
-		return p, nil
+	case o := <-w.got:
+		return o.p, o.err
 	case <-ctx.Done():
 		ln.leave(w)
 		return nil, ctx.Err()
@@ -176,33 +195,35 @@ func (l *Limiter) Take(ctx context.Context, k Kind, lane Lane) (*Permit, error) 
 	}
 }
 
-// unlimited returns a permit of a kind that has no limit, once a penalty that
-// this process was given is over.
-func (l *Limiter) unlimited(ctx context.Context, k Kind, lane Lane) (*Permit, error) {
-	switch k {
-	case KindSMS, KindMMS, KindLookup, KindNumbers:
-	default:
-		return nil, fmt.Errorf("limiter: unknown kind %q", k)
+// WaitingFor returns how many wait in this process for a permit of the cap of
+// that name.
+func (l *Limiter) WaitingFor(name string) int {
+	n := 0
+	for _, ln := range l.lines {
+		n += ln.waitingFor(capPrefix + name)
 	}
-	start := time.Now()
+	return n
+}
+
+// penalty waits until a penalty is over that this process was given for a kind
+// without a limit.
+func (l *Limiter) penalty(ctx context.Context, k Kind) error {
 	for {
 		if l.draining.Load() {
-			return nil, ErrDraining
+			return ErrDraining
 		}
 		l.mu.Lock()
 		wait := time.Until(l.pauses[k])
 		l.mu.Unlock()
 		if wait <= 0 {
-			p := &Permit{l: l, ctx: context.WithoutCancel(ctx), kind: k, asked: time.Now(), waited: time.Since(start)}
-			l.o.OnWait(string(k), lane, p.waited)
-			return p, nil
+			return nil
 		}
 		timer := time.NewTimer(wait)
 		select {
 		case <-timer.C:
 		case <-ctx.Done():
 			timer.Stop()
-			return nil, ctx.Err()
+			return ctx.Err()
 		case <-l.drained:
 			timer.Stop()
 		}
@@ -218,8 +239,11 @@ const penaltyMargin = 50 * time.Millisecond
 // Without a limit for k it holds for this process alone.
 func (l *Limiter) Penalize(ctx context.Context, k Kind, retryAfter time.Duration) error {
 	d := max(retryAfter, time.Second) + penaltyMargin
-	ln, limited := l.lines[k]
-	if !limited {
+	ln, known := l.lines[k]
+	if !known {
+		return fmt.Errorf("limiter: unknown kind %q", k)
+	}
+	if len(ln.set) == 0 {
 		l.mu.Lock()
 		defer l.mu.Unlock()
 		if until := time.Now().Add(d); until.After(l.pauses[k]) {
@@ -230,7 +254,7 @@ func (l *Limiter) Penalize(ctx context.Context, k Kind, retryAfter time.Duration
 	epoch, err := l.join(ctx)
 	if err == nil {
 		var r reply
-		if r, err = l.store.penalize(ctx, epoch, l.store.limits[ln.set[0]].name, d); err == nil {
+		if r, err = l.store.penalize(ctx, epoch, ln.set[0].name, d); err == nil {
 			l.learn(r)
 			return nil
 		}
@@ -247,7 +271,7 @@ func (l *Limiter) Drain() {
 }
 
 // take asks Redis for one permit.
-func (l *Limiter) take(ctx context.Context, c call) (reply, error) {
+func (l *Limiter) take(ctx context.Context, c *call) (reply, error) {
 	epoch, err := l.join(ctx)
 	if err != nil {
 		return reply{}, err

@@ -43,6 +43,9 @@ func TestGrants(t *testing.T) {
 		grants := slices.Concat(first(), second())
 		slices.Sort(grants)
 		for i := 1; i < len(grants); i++ {
+			if grants[i] == 0 {
+				continue // nobody waited yet
+			}
 			if gap := grants[i] - grants[i-1]; gap < 180*time.Millisecond {
 				t.Errorf("got %v between grants %d and %d, want at least 180 ms", gap, i-1, i)
 			}

@@ -1,6 +1,6 @@
 -- Nobody gets a permit of a limit for a while.
 --
--- KEYS[1] state
+-- KEYS[1] state, KEYS[2] caps
 -- ARGV[8] limit, ARGV[9] how long
 -- returns {'ok', …}
 

@@ -88,8 +88,9 @@ type Permit struct {
 
 // part is a permit of one limit. Limits differ in their periods.
 type part struct {
-	limit  int
+	limit  *limit
 	period time.Duration // of the cool-down; constant
+	day    string        // the key of the counter it is in; "" for none
 	free   bool          // on its way back, or lapsed
 }
 
@@ -270,6 +271,13 @@ func (p *Permit) left(i int, now time.Time) (time.Duration, bool) {
 	defer p.mu.Unlock()
 	at, known := p.fate.free(p.parts[i].period, p.l.o.PathDelay)
 	return max(0, at.Sub(now)), known
+}
+
+// unsent reports whether the attempt was proven not to have been made.
+func (p *Permit) unsent() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.fate.end == endUnsent
 }
 
 // stop ends the permit's timer for good.

@@ -3,7 +3,9 @@ package ratelimit_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -51,6 +53,7 @@ type party struct {
 	mu   sync.Mutex
 	next func(cmd redis.Cmder, send func(redis.Cmder) error) error // tampers with one script call
 	off  bool                                                      // cut off from Redis
+	sent int                                                       // script calls
 }
 
 var errCut = errors.New("cut off")
@@ -101,8 +104,9 @@ func (h tamper) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
 	return func(ctx context.Context, cmd redis.Cmder) error {
 		h.p.mu.Lock()
 		off, twist := h.p.off, h.p.next
+		h.p.sent++
 		send := func(cmd redis.Cmder) error { return next(ctx, cmd) }
-		isTake := len(cmd.Args()) > 5 && cmd.Args()[2] == 5 // two keys of one limit, state, waiters, last call
+		isTake := len(cmd.Args()) > 6 && strings.Contains(fmt.Sprint(cmd.Args()[6]), ":call:")
 		if !isTake {
 			twist = nil
 		}
@@ -133,6 +137,13 @@ func (p *party) cut(off bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.off = off
+}
+
+// calls returns how many calls of Redis the process has made.
+func (p *party) calls() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.sent
 }
 
 func again(cmd redis.Cmder) redis.Cmder { return redis.NewCmd(context.Background(), cmd.Args()...) }

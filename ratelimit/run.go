@@ -37,7 +37,7 @@ func (l *Limiter) Run(ctx context.Context) error {
 	ticker := time.NewTicker(renewal)
 	defer ticker.Stop()
 	for ctx.Err() == nil {
-		if len(l.store.limits) > 0 {
+		if len(l.store.limits) > 0 || l.used() {
 			err := l.renew(ctx)
 			if ctx.Err() == nil {
 				l.outage.note(ctx, l.o.Logger, err)
@@ -58,8 +58,28 @@ func (l *Limiter) renew(ctx context.Context) error {
 		return err
 	}
 	defer l.release()
-	_, err := l.hello(ctx)
+	epoch, err := l.hello(ctx)
+	if err != nil {
+		return err
+	}
+	l.mu.Lock()
+	idle := l.idle
+	l.idle = nil
+	l.mu.Unlock()
+	if len(idle) > 0 {
+		var r reply
+		if r, err = l.store.sweep(ctx, epoch, idle); err == nil {
+			l.learn(r)
+		}
+	}
 	return err
+}
+
+// used reports whether anything of this process is in Redis.
+func (l *Limiter) used() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.epoch != ""
 }
 
 // close hands over what can be handed over and waits for all goroutines.

@@ -28,6 +28,7 @@ type world struct {
 	rngMu sync.Mutex
 	redis *miniredis.Miniredis
 	count *counter
+	caps  map[string]*counter // of each sender, one per second
 	o     ratelimit.Options
 
 	rest sync.WaitGroup // what goes on without its process
@@ -128,11 +129,18 @@ func (w *world) process(ctx context.Context, fresh bool) {
 	for i := range 4 {
 		senders.Go(func() {
 			for ctx.Err() == nil {
-				p, err := l.Take(ctx, ratelimit.KindSMS, ratelimit.Lanes()[i])
+				var caps []ratelimit.Cap
+				sender := fmt.Sprint(w.draw(3))
+				if w.chance(60) {
+					caps = []ratelimit.Cap{{Name: sender, Rate: ratelimit.Rate{N: 1, Per: time.Second}}}
+				} else {
+					sender = ""
+				}
+				p, err := l.Take(ctx, ratelimit.KindSMS, ratelimit.Lanes()[i], caps...)
 				if err != nil {
 					continue
 				}
-				w.attempt(p)
+				w.attempt(p, w.caps[sender])
 				if w.chance(20) {
 					time.Sleep(w.mostly(time.Second, 5*time.Second))
 				}
@@ -149,7 +157,7 @@ func (w *world) process(ctx context.Context, fresh bool) {
 
 // attempt is one request, from its permit to its end. The counter may see it
 // after the end.
-func (w *world) attempt(p *ratelimit.Permit) {
+func (w *world) attempt(p *ratelimit.Permit, sender *counter) {
 	time.Sleep(w.mostly(50*time.Millisecond, 2*w.o.WriteWindow)) // the intent is written, or we are stopped
 	if time.Now().After(p.Deadline()) {
 		p.Unsent()
@@ -161,6 +169,9 @@ func (w *world) attempt(p *ratelimit.Permit) {
 	w.rest.Go(func() {
 		time.Sleep(time.Until(arrives))
 		w.count.attempt(time.Now())
+		if sender != nil {
+			sender.attempt(time.Now())
+		}
 		time.Sleep(w.mostly(30*time.Millisecond, 2*w.o.Timeout))
 		close(answered)
 	})
@@ -189,7 +200,8 @@ func (w *world) attempt(p *ratelimit.Permit) {
 }
 
 // run lets the world go on for a while, with losses and jumps, and returns how
-// many attempts were counted, and how many made a second hold more than n.
+// many attempts were counted, and how many made a second hold more than n, or
+// more than one of a sender that is capped.
 func (w *world) run(d time.Duration) (attempts, violated int) {
 	ctx, cancel := context.WithTimeout(w.t.Context(), d)
 	defer cancel()
@@ -220,7 +232,12 @@ func (w *world) run(d time.Duration) (attempts, violated int) {
 	}
 	processes.Wait()
 	w.rest.Wait()
-	return w.count.totals()
+	attempts, violated = w.count.totals()
+	for _, c := range w.caps {
+		_, beyond := c.totals()
+		violated += beyond
+	}
+	return attempts, violated
 }
 
 func newWorld(t *testing.T, seed uint64, n int) *world {
@@ -228,7 +245,12 @@ func newWorld(t *testing.T, seed uint64, n int) *world {
 	t.Cleanup(m.Close)
 	o := ratelimit.Options{Account: "a", WriteWindow: time.Second, PathDelay: time.Second, Timeout: 3 * time.Second,
 		Limits: ratelimit.Limits{SMS: ratelimit.Rate{N: n, Per: time.Second}}}
-	return &world{t: t, rng: rand.New(rand.NewPCG(seed, 1)), redis: m, o: o, count: &counter{n: n, per: time.Second}}
+	w := &world{t: t, rng: rand.New(rand.NewPCG(seed, 1)), redis: m, o: o, count: &counter{n: n, per: time.Second},
+		caps: make(map[string]*counter)}
+	for sender := range 3 {
+		w.caps[fmt.Sprint(sender)] = &counter{n: 1, per: time.Second}
+	}
+	return w
 }
 
 var (

@@ -3,6 +3,7 @@ package ratelimit
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 )
 
@@ -57,8 +58,8 @@ func (l *Limiter) Status(ctx context.Context) ([]LimitStatus, error) {
 	}
 	for _, line := range l.lines {
 		for _, n := range line.counts() {
-			for _, i := range line.set {
-				list[i].Waiting += n
+			for _, lim := range line.set {
+				list[slices.Index(l.store.limits, lim)].Waiting += n
 			}
 		}
 	}

@@ -17,7 +17,7 @@ for i, name in ipairs(ARGV) do
   local n, per, processes = 0, 0, 0
   local all = redis.call('HGETALL', KEYS[2 + 2 * i])
   for k = 2, #all, 2 do
-    local vn, vper, seen = string.match(all[k], '^(%d+) (%d+) (%d+)$')
+    local vn, vper, seen = string.match(all[k], '^(%d+) (%d+) (%d+)')
     if clock - int(seen) <= 10000000 then
       n = n == 0 and int(vn) or math.min(n, int(vn))
       per, processes = math.max(per, int(vper)), processes + 1

@@ -1,0 +1,524 @@
+package ratelimit_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/flowroute-worker/flowroute-worker/ratelimit"
+)
+
+// from is the cap of one sending number: n per second.
+func from(number string, n int) ratelimit.Cap {
+	return ratelimit.Cap{Name: "from:" + number, Rate: per(n, time.Second)}
+}
+
+// send takes a permit with caps, however long it waits.
+func (p *party) send(lane ratelimit.Lane, caps ...ratelimit.Cap) *ratelimit.Permit {
+	p.r.t.Helper()
+	permit, err := p.Take(p.r.t.Context(), ratelimit.KindSMS, lane, caps...)
+	if err != nil {
+		p.r.t.Fatal(err)
+	}
+	return permit
+}
+
+// refused fails the test if a permit with caps can be had within d.
+func (p *party) refused(d time.Duration, caps ...ratelimit.Cap) {
+	p.r.t.Helper()
+	ctx, cancel := context.WithTimeout(p.r.t.Context(), d)
+	defer cancel()
+	if _, err := p.Take(ctx, ratelimit.KindSMS, ratelimit.LaneNormal, caps...); err == nil {
+		p.r.t.Fatalf("got a permit %v after the start, want none for %v", time.Since(p.r.start), d)
+	}
+}
+
+// left returns what is in Redis of caps: keys, and fields of the state.
+func (r *rig) left() []string {
+	var left []string
+	for _, key := range r.redis.Keys() {
+		if strings.Contains(key, "cap:") {
+			left = append(left, key)
+		}
+	}
+	fields, err := r.redis.HKeys("{flowroute}:limit:a:state")
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	for _, f := range fields {
+		if strings.HasPrefix(f, "cap:") {
+			left = append(left, f)
+		}
+	}
+	return left
+}
+
+func TestCaps(t *testing.T) {
+	t.Parallel()
+	bubble(t, "a permit of a cap is back one second after the answer, others do not wait for it", 50, func(t *testing.T, r *rig) {
+		a, b := r.join(true), r.join(false)
+		p := a.send("bulk", from("1", 1))
+		b.send("bulk", from("2", 1))
+		b.take()
+		r.within(0, 100*time.Millisecond)
+		time.Sleep(300 * time.Millisecond)
+		p.Responded()
+		b.send("bulk", from("1", 1))
+		r.within(1300*time.Millisecond, 1420*time.Millisecond)
+	})
+	bubble(t, "several caps at once", 50, func(t *testing.T, r *rig) {
+		a := r.join(true)
+		campaign := ratelimit.Cap{Name: "campaign:7", Rate: per(2, time.Second)}
+		a.send("bulk", from("1", 1), campaign).Responded()
+		a.send("bulk", campaign, from("2", 1)).Responded()
+		a.send("bulk", from("3", 1)).Responded()
+		r.within(0, 100*time.Millisecond)
+		a.send("bulk", from("4", 1), campaign)
+		r.within(time.Second, 1100*time.Millisecond)
+	})
+	bubble(t, "a kind without a limit has its caps", 5, func(t *testing.T, r *rig) {
+		r.o.Limits = ratelimit.Limits{}
+		a, b := r.join(true), r.join(false)
+		a.send("bulk", from("1", 1)).Responded()
+		b.send("otp", from("1", 1))
+		r.within(time.Second, 1100*time.Millisecond)
+		a.take()
+		r.within(time.Second, 1100*time.Millisecond)
+	})
+	bubble(t, "an OTP goes before its sender's bulk of another process", 50, func(t *testing.T, r *rig) {
+		a, b, c := r.join(true), r.join(false), r.join(false)
+		p := c.send("bulk", from("1", 1))
+		ctx, cancel := context.WithCancel(t.Context())
+		var bulk sync.WaitGroup
+		for _, q := range []*party{a, b} {
+			for range 5 {
+				bulk.Go(func() {
+					for {
+						p, err := q.Take(ctx, "sms", "bulk", from("1", 1))
+						if err != nil {
+							return
+						}
+						time.Sleep(20 * time.Millisecond)
+						p.Responded()
+					}
+				})
+			}
+		}
+		p.Responded()
+		time.Sleep(3300 * time.Millisecond)
+		for range 4 {
+			p := c.send("otp", from("1", 1))
+			if p.Wait() > 1150*time.Millisecond {
+				t.Errorf("got a wait of %v for an OTP, want the sender's next permit", p.Wait())
+			}
+			p.Responded()
+			time.Sleep(2 * time.Second)
+		}
+		cancel()
+		bulk.Wait()
+	})
+	bubble(t, "a sender's bulk gets its share beside its normal messages", 200, func(t *testing.T, r *rig) {
+		a, b := r.join(true), r.join(false)
+		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+		defer cancel()
+		var mu sync.Mutex
+		got := make(map[ratelimit.Lane]int)
+		var all sync.WaitGroup
+		for range 12 {
+			for lane, p := range map[ratelimit.Lane]*party{"normal": a, "bulk": b} {
+				all.Go(func() {
+					for {
+						permit, err := p.Take(ctx, "sms", lane, from("1", 10))
+						if err != nil {
+							return
+						}
+						mu.Lock()
+						got[lane]++
+						mu.Unlock()
+						permit.Responded()
+					}
+				})
+			}
+		}
+		all.Wait()
+		if sum := got["normal"] + got["bulk"]; sum < 88 || (got["bulk"]+1)*20 < sum || got["bulk"]*10 > sum {
+			t.Errorf("got %v in 10 s, want about 100, 5%% of them bulk", got)
+		}
+	})
+	bubble(t, "first come, first served across processes", 50, func(t *testing.T, r *rig) {
+		a, b := r.join(true), r.join(false)
+		p := a.send("bulk", from("1", 1))
+		order := make(chan int, 6)
+		var all sync.WaitGroup
+		for i := range 6 {
+			all.Go(func() {
+				p := []*party{a, b}[i/3].send("bulk", from("1", 1))
+				order <- i
+				p.Responded()
+			})
+			time.Sleep(10 * time.Millisecond)
+		}
+		p.Responded()
+		all.Wait()
+		for want := range 6 {
+			if got := <-order; got != want {
+				t.Errorf("got waiter %d as number %d", got, want)
+			}
+		}
+		r.within(6*time.Second, 6600*time.Millisecond)
+	})
+	bubble(t, "what a process says of a cap holds for the others", 50, func(t *testing.T, r *rig) {
+		a, b := r.join(true), r.join(false)
+		a.send("bulk", from("1", 1)).Responded()
+		b.send("bulk", from("1", 5)).Responded()
+		r.within(time.Second, 1100*time.Millisecond)
+	})
+	bubble(t, "who waits for a cap is counted here", 50, func(t *testing.T, r *rig) {
+		a := r.join(true)
+		a.send("bulk", from("1", 1))
+		for range 3 {
+			go func() { _, _ = a.Take(t.Context(), "sms", "bulk", from("1", 1)) }()
+		}
+		time.Sleep(100 * time.Millisecond)
+		if got, other := a.WaitingFor("from:1"), a.WaitingFor("from:2"); got != 3 || other != 0 {
+			t.Errorf("got %d and %d waiting, want 3 and 0", got, other)
+		}
+		a.Drain()
+		synctest.Wait()
+		if got := a.WaitingFor("from:1"); got != 0 {
+			t.Errorf("got %d waiting after the end, want 0", got)
+		}
+	})
+}
+
+func TestCapsObeyTheTheorem(t *testing.T) {
+	t.Parallel()
+	bubble(t, "the holder dies", 50, func(t *testing.T, r *rig) {
+		a, b := r.join(true), r.join(false)
+		a.send("bulk", from("1", 1))
+		a.cut(true)
+		b.send("bulk", from("1", 1))
+		r.within(rigLease, rigLease+rigMargin)
+	})
+	bubble(t, "the state is lost", 50, func(t *testing.T, r *rig) {
+		a, b := r.join(true), r.join(false)
+		a.send("bulk", from("1", 1))
+		a.cut(true)
+		r.redis.FlushAll()
+		b.send("bulk", from("1", 1))
+		r.within(rigPhantoms, rigPhantoms+rigMargin)
+	})
+	bubble(t, "a living holder's permit takes the place of a phantom", 50, func(t *testing.T, r *rig) {
+		a, b := r.join(true), r.join(false)
+		p := a.send("bulk", from("1", 1))
+		r.redis.FlushAll()
+		go func() {
+			time.Sleep(rigPhantoms + 2*time.Second)
+			p.Responded()
+		}()
+		b.send("bulk", from("1", 1))
+		r.within(rigPhantoms+3*time.Second, rigPhantoms+3*time.Second+rigMargin)
+	})
+	bubble(t, "one cap's permits are lost", 50, func(t *testing.T, r *rig) {
+		a, b := r.join(true), r.join(false)
+		a.send("bulk", from("1", 1))
+		a.cut(true)
+		r.redis.Del("{flowroute}:limit:a:out:cap:from:1")
+		b.refused(rigPhantoms, from("1", 1))
+	})
+	bubble(t, "a cap's permits are lost in the middle of a call that grants", 50, func(t *testing.T, r *rig) {
+		a, b := r.join(true), r.join(false)
+		first := a.send("bulk", from("1", 1))
+		second := a.send("bulk", from("2", 1))
+		go func() { _, _ = b.Take(t.Context(), "sms", "bulk", from("1", 1)) }()
+		go func() { _, _ = b.Take(t.Context(), "sms", "bulk", from("2", 1)) }()
+		time.Sleep(10 * time.Millisecond)
+		first.Unsent()
+		time.Sleep(10 * time.Millisecond)
+		r.redis.Del("{flowroute}:limit:a:out:cap:from:2")
+		a.refused(900*time.Millisecond, from("2", 1))
+		second.Responded()
+		b.Drain()
+	})
+	bubble(t, "Redis' clock jumps and nobody who knew the time before is left: no key has lapsed", 50, func(t *testing.T, r *rig) {
+		a := r.join(true)
+		a.send("bulk", from("1", 1))
+		a.cut(true)
+		time.Sleep(time.Second)
+		jumped := time.Now().Add(10 * time.Minute)
+		r.redis.SetTime(jumped)
+		r.redis.FastForward(10 * time.Minute)
+		stop := make(chan struct{})
+		defer close(stop)
+		go func() {
+			for {
+				select {
+				case <-stop:
+					return
+				case <-time.After(time.Millisecond):
+					r.redis.SetTime(time.Now().Add(10 * time.Minute))
+				}
+			}
+		}()
+		r.join(false).send("bulk", from("1", 1))
+		r.within(rigLease, rigLease+time.Second+rigMargin)
+	})
+	bubble(t, "repeated, the answer lost, called again: one permit", 50, func(t *testing.T, r *rig) {
+		a := r.join(true)
+		lost := errors.New("answer lost")
+		a.twist(func(cmd redis.Cmder, send func(redis.Cmder) error) error {
+			_ = send(again(cmd))
+			_ = send(cmd)
+			cmd.SetErr(lost)
+			return lost
+		})
+		a.send("bulk", from("1", 1)).Responded()
+		if got := a.out(); got != 1 {
+			t.Errorf("got %d permits out, want 1", got)
+		}
+		a.refused(900*time.Millisecond, from("1", 1))
+		a.send("bulk", from("1", 1))
+		r.within(time.Second, 1200*time.Millisecond)
+	})
+}
+
+func TestCapsGoAway(t *testing.T) {
+	t.Parallel()
+	bubble(t, "given back: nothing is left, and that is no loss", 50, func(t *testing.T, r *rig) {
+		a := r.join(true)
+		for i := range 20 {
+			a.send("bulk", from(fmt.Sprint(i), 1)).Responded()
+		}
+		time.Sleep(1100 * time.Millisecond)
+		if left := r.left(); len(left) > 0 {
+			t.Errorf("got %v left, want nothing", left)
+		}
+		before := time.Now()
+		a.send("bulk", from("1", 1))
+		if took := time.Since(before); took > 100*time.Millisecond {
+			t.Errorf("got a permit after %v, want it at once", took)
+		}
+	})
+	bubble(t, "the holder died: swept after its lease", 50, func(t *testing.T, r *rig) {
+		a, b := r.join(true), r.join(false)
+		_ = b
+		a.send("bulk", from("1", 1))
+		a.cut(true)
+		time.Sleep(rigLease + rigMargin + 2*time.Second)
+		if left := r.left(); len(left) > 0 {
+			t.Errorf("got %v left, want nothing", left)
+		}
+	})
+	bubble(t, "waited for and given up", 50, func(t *testing.T, r *rig) {
+		a := r.join(true)
+		p := a.send("bulk", from("1", 1))
+		a.refused(500*time.Millisecond, from("1", 1))
+		p.Responded()
+		for range 100 { // the in-process Redis' keys lapse by hand
+			time.Sleep(time.Second)
+			r.redis.FastForward(time.Second)
+		}
+		if left := r.left(); len(left) > 0 {
+			t.Errorf("got %v left, want nothing", left)
+		}
+	})
+	bubble(t, "not while lost permits matter", 50, func(t *testing.T, r *rig) {
+		a, b := r.join(true), r.join(false)
+		p := a.send("bulk", from("1", 1))
+		r.redis.FlushAll()
+		b.refused(100*time.Millisecond, from("1", 1))
+		p.Unsent()
+		b.refused(500*time.Millisecond, from("2", 1)) // unborn, and a phantom
+		b.send("bulk", from("1", 1))
+		r.within(0, rigPhantoms+rigMargin)
+	})
+}
+
+func TestCapPerDay(t *testing.T) {
+	t.Parallel()
+	zone := time.FixedZone("whose midnight comes soon", 24*60*60-10) // a bubble starts at midnight UTC
+	daily := func(n int) ratelimit.Cap { return ratelimit.Cap{Name: "from:1", PerDay: n, Zone: zone} }
+	spent := func(t *testing.T, p *party, c ratelimit.Cap) {
+		t.Helper()
+		_, err := p.Take(t.Context(), "sms", "bulk", c)
+		used, ok := errors.AsType[*ratelimit.CapError](err)
+		if !ok || !errors.Is(err, ratelimit.ErrCapUsedUp) {
+			t.Fatalf("got %v, want a CapError", err)
+		}
+		y, m, d := time.Now().In(zone).Date()
+		if want := time.Date(y, m, d+1, 0, 0, 0, 0, zone); used.Cap != c.Name || !used.Until.Equal(want) {
+			t.Errorf("got %+v, want %s until %v", used, c.Name, want)
+		}
+	}
+	bubble(t, "used up: no waiting, and again after midnight in its zone", 50, func(t *testing.T, r *rig) {
+		a, b := r.join(true), r.join(false)
+		for range 3 {
+			a.send("bulk", daily(5)).Responded()
+		}
+		for range 2 {
+			b.send("bulk", daily(5)).Responded()
+		}
+		before := time.Now()
+		spent(t, a, daily(5))
+		spent(t, b, daily(5))
+		b.send("bulk", from("2", 1)).Responded()
+		if took := time.Since(before); took > 100*time.Millisecond {
+			t.Errorf("got answers after %v, want them at once", took)
+		}
+		y, m, d := time.Now().In(zone).Date()
+		time.Sleep(time.Until(time.Date(y, m, d+1, 0, 0, 0, 0, zone)) - time.Second)
+		spent(t, a, daily(5))
+		time.Sleep(1100 * time.Millisecond)
+		for range 5 {
+			b.send("bulk", daily(5)).Responded()
+		}
+		spent(t, a, daily(5))
+	})
+	bubble(t, "used up while the account has nothing to give", 1, func(t *testing.T, r *rig) {
+		a := r.join(true)
+		a.send("bulk", daily(1))
+		spent(t, a, daily(1))
+		r.within(0, 10*time.Millisecond)
+	})
+	bubble(t, "unsent: it does not count, once", 50, func(t *testing.T, r *rig) {
+		a := r.join(true)
+		p := a.send("bulk", daily(2))
+		q := a.send("bulk", daily(2))
+		p.Unsent()
+		p.Unsent()
+		time.Sleep(10 * time.Millisecond)
+		a.send("bulk", daily(2)).Written(nil)
+		q.Responded()
+		time.Sleep(5 * time.Second)
+		spent(t, a, daily(2))
+	})
+	bubble(t, "the lower number counts for all", 50, func(t *testing.T, r *rig) {
+		a, b := r.join(true), r.join(false)
+		for range 3 {
+			a.send("bulk", daily(5))
+		}
+		b.send("bulk", daily(4))
+		spent(t, a, daily(5))
+	})
+	bubble(t, "beside a rate, those who wait hear of it", 50, func(t *testing.T, r *rig) {
+		a := r.join(true)
+		c := from("1", 1)
+		c.PerDay = 2
+		a.send("bulk", c).Responded()
+		errs := make(chan error, 3)
+		for range cap(errs) {
+			go func() {
+				p, err := a.Take(t.Context(), "sms", "bulk", c)
+				if err == nil {
+					p.Responded()
+				}
+				errs <- err
+			}()
+		}
+		var used int
+		for range cap(errs) {
+			if err := <-errs; errors.Is(err, ratelimit.ErrCapUsedUp) {
+				used++
+			}
+		}
+		if used != 2 {
+			t.Errorf("got %d told that the day is used up, want 2", used)
+		}
+		r.within(time.Second, 1200*time.Millisecond)
+	})
+	bubble(t, "what is refused as a cap", 50, func(t *testing.T, r *rig) {
+		a := r.join(true)
+		for name, caps := range map[string][]ratelimit.Cap{
+			"no name": {{Rate: per(1, time.Second)}}, "space": {from("1 2", 1)}, "negative": {{Name: "x", PerDay: -1}},
+			"rate": {{Name: "x", Rate: per(1, 0)}}, "twice": {from("1", 1), from("1", 2)},
+		} {
+			if _, err := a.Take(t.Context(), "sms", "bulk", caps...); err == nil {
+				t.Errorf("%s: got a permit", name)
+			}
+		}
+		a.send("bulk", ratelimit.Cap{Name: "allows everything"})
+		if left := r.left(); len(left) > 0 {
+			t.Errorf("got %v, want nothing kept of a cap that allows everything", left)
+		}
+	})
+}
+
+// TestManyCapped has a thousand senders wait in each of four processes: what that
+// costs Redis must not grow with them.
+func TestManyCapped(t *testing.T) {
+	t.Parallel()
+	for _, every := range []time.Duration{time.Second, 20 * time.Second} {
+		bubble(t, fmt.Sprintf("one message of each sender every %v", every), 100, func(t *testing.T, r *rig) {
+			const senders, last = 1000, 2 * time.Second
+			ctx, cancel := context.WithCancel(t.Context())
+			var mu sync.Mutex
+			got := make(map[int]int)
+			var all sync.WaitGroup
+			var parties []*party
+			for i := range 4 {
+				parties = append(parties, r.join(i == 0))
+			}
+			for _, p := range parties {
+				for s := range senders {
+					limit := ratelimit.Cap{Name: fmt.Sprintf("from:%d", s), Rate: per(1, every)}
+					all.Go(func() {
+						for {
+							permit, err := p.Take(ctx, "sms", "bulk", limit)
+							if err != nil {
+								return
+							}
+							mu.Lock()
+							got[s]++
+							mu.Unlock()
+							time.Sleep(20 * time.Millisecond)
+							permit.Responded()
+						}
+					})
+				}
+			}
+			time.Sleep(last)
+			mu.Lock()
+			sum, calls := 0, 0
+			for _, n := range got {
+				sum += n
+			}
+			mu.Unlock()
+			for _, p := range parties {
+				calls += p.calls()
+			}
+			if least := int(0.93 * 100 / 1.02 * last.Seconds()); sum < least {
+				t.Errorf("got %d grants in %v, want at least %d", sum, last, least)
+			}
+			if most := 10 * sum; calls > most {
+				t.Errorf("got %d calls to Redis for %d grants, want at most %d", calls, sum, most)
+			}
+			t.Logf("%d grants, %d calls", sum, calls)
+
+			// Nobody waits for the capped ones.
+			free := make(chan time.Duration, 10)
+			for i := range cap(free) {
+				go func() {
+					p, err := parties[i%4].Take(t.Context(), "sms", "normal")
+					if err == nil {
+						free <- p.Wait()
+						p.Responded()
+					}
+				}()
+			}
+			for range cap(free) {
+				if wait := <-free; wait > 250*time.Millisecond {
+					t.Errorf("got a wait of %v for one without a cap, want the next permits", wait)
+				}
+			}
+			cancel()
+			all.Wait()
+		})
+	}
+}
