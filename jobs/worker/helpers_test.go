@@ -59,6 +59,16 @@ func setup(t *testing.T, o options) bundle {
 // imitated: an in-process Redis answers, which is many times slower.
 func (b bundle) imitated() bool { return b.db.Kind == redisembed.KindInProcess }
 
+// fewer is how many of something the Redis that answers can take in a test's time.
+func (b bundle) fewer(many, imitated int) int {
+	b.t.Helper()
+	if !b.imitated() {
+		return many
+	}
+	b.t.Logf("no redis-server on PATH: %d instead of %d", imitated, many)
+	return imitated
+}
+
 // start runs another worker on the same account and Redis.
 func (b bundle) start(o options) (stop func()) {
 	b.t.Helper()
