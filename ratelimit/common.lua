@@ -2,7 +2,8 @@
 -- are integers in microseconds.
 --
 -- KEYS[1]          state (hash): epoch, run, last, clock, lost, reach, and per
---                  limit <limit>:born, :grant, :rtt, :until, :phantoms, :gone
+--                  limit <limit>:born, :grant, :rtt, :until, :phantoms, :gone,
+--                  :learned ('share since'), :granted:<lane>
 -- KEYS[2]          caps (zset): those that have state, by when they may be idle
 -- ARGV[1]          the calling process
 -- ARGV[2]          the epoch it has joined ('' = none)

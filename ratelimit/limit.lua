@@ -35,13 +35,23 @@ local function effective(s, l)
   l.n, l.per, l.day = n, per, day
 end
 
+-- What 429s have left of a limit, in parts of a million, and when the last of them
+-- took some: each burst takes a quarter, and it grows back evenly.
+local GROWTH = 200000000 -- from nothing to all of it
+local function share_of(s, learned)
+  local share, since = string.match(learned or '', '^(%d+) (%d+)$')
+  if not share then return 1000000, 0 end
+  local grown = math.floor(math.max(0, s.clock - int(since)) * 1000000 / GROWTH)
+  return math.min(1000000, int(share) + grown), int(since)
+end
+
 -- Opens one limit: finds what applies to it, frees what has run out, and puts
 -- phantoms in place of the permits that a former epoch may have given out. The
 -- member '=' marks a set of permits that is whole; it never leaves.
 local function open(s, l)
   effective(s, l)
   local f = redis.call('HMGET', STATE, l.name .. ':born', l.name .. ':grant', l.name .. ':rtt', l.name .. ':until',
-    l.name .. ':phantoms')
+    l.name .. ':phantoms', l.name .. ':learned')
   l.grant, l.rtt, l.till, l.phantoms = int(f[2]), int(f[3]), int(f[4]), int(f[5])
   if f[1] == s.epoch and not redis.call('ZSCORE', l.out, '=') then lose(s, 'missing') end
   l.gone = s.lost + s.reach + l.per -- when lost permits no longer matter
@@ -60,6 +70,13 @@ local function open(s, l)
   redis.call('ZREMRANGEBYSCORE', l.out, '-inf', str(s.clock))
   if s.clock >= l.gone then l.phantoms = 0 end
   l.taken = redis.call('ZCARD', l.out) - 1
+  if f[6] then
+    -- Fewer permits, in a period longer by what is not a whole one.
+    local share = share_of(s, f[6])
+    local n = math.ceil(l.n * share / 1000000)
+    l.per, l.n = math.ceil(l.per * n * 1000000 / (l.n * share)), n
+    if share == 1000000 then redis.call('HDEL', STATE, l.name .. ':learned') end
+  end
 end
 
 -- Opens the limits given as (name, n, period, a day or -1: no cap) from

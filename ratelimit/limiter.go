@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"os"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -43,6 +45,9 @@ type Options struct {
 	// + one period + 1.25 s. It counts for the first call only. For tests, and
 	// for a demo that has started its Redis itself.
 	FreshStart bool
+	// Process names this process in [LimitStatus]. Defaults to the host's name and
+	// the number of the process.
+	Process string
 	// Logger defaults to none.
 	Logger *slog.Logger
 	// OnWait, when not nil, is called for each permit that is handed out, with
@@ -62,6 +67,10 @@ func (o *Options) setDefaults() {
 	}
 	if o.PathDelay == 0 {
 		o.PathDelay = 5 * time.Second
+	}
+	if o.Process == "" {
+		host, _ := os.Hostname()
+		o.Process = host + "." + strconv.Itoa(os.Getpid())
 	}
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
@@ -97,6 +106,17 @@ func (o *Options) hold() time.Duration {
 
 // reach is how long a lost permit can matter, without its period.
 func (o *Options) reach() time.Duration { return o.WriteWindow + o.PathDelay + jumpMargin }
+
+// process returns a text that no other process has, and that can be part of a key.
+func (o *Options) process() string {
+	name := strings.Map(func(r rune) rune {
+		if r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || r == '.' {
+			return r
+		}
+		return '-'
+	}, o.Process)
+	return name[:min(len(name), 40)] + "_" + rand.Text()[:16]
+}
 
 // Limiter hands out permits. All methods may be called from any goroutine.
 type Limiter struct {
@@ -136,7 +156,7 @@ func New(rdb redis.UniversalClient, o Options) (*Limiter, error) {
 		pauses:  make(map[Kind]time.Time),
 	}
 	all, kinds := l.o.limits()
-	l.store = &store{rdb: rdb, o: &l.o, process: rand.Text(), limits: all, clock: newWatch()}
+	l.store = &store{rdb: rdb, o: &l.o, process: o.process(), limits: all, clock: newWatch()}
 	for _, k := range Kinds() {
 		l.lines[k] = newLine(l, k, kinds[k])
 	}
@@ -238,6 +258,12 @@ const penaltyMargin = 50 * time.Millisecond
 // retryAfter, and not for one second at least. An MMS penalty leaves SMS alone.
 // Without a limit for k it holds for this process alone.
 func (l *Limiter) Penalize(ctx context.Context, k Kind, retryAfter time.Duration) error {
+	return l.penalize(ctx, k, retryAfter, 0)
+}
+
+// penalize does so for a 429 to an attempt that was granted at a time of the limiter
+// (0: unknown, and nothing is learned).
+func (l *Limiter) penalize(ctx context.Context, k Kind, retryAfter time.Duration, granted int64) error {
 	d := max(retryAfter, time.Second) + penaltyMargin
 	ln, known := l.lines[k]
 	if !known {
@@ -254,12 +280,22 @@ func (l *Limiter) Penalize(ctx context.Context, k Kind, retryAfter time.Duration
 	epoch, err := l.join(ctx)
 	if err == nil {
 		var r reply
-		if r, err = l.store.penalize(ctx, epoch, ln.set[0].name, d); err == nil {
+		if r, err = l.store.penalize(ctx, epoch, ln.set[0].name, d, granted); err == nil {
 			l.learn(r)
+			l.logShare(ctx, ln.set[0], r)
 			return nil
 		}
 	}
 	return fmt.Errorf("penalize %s: %w", k, err)
+}
+
+// logShare tells of a limit that has shrunk.
+func (l *Limiter) logShare(ctx context.Context, lim *limit, r reply) {
+	share, _ := r.rest[0].(int64)
+	if shrunk, _ := r.rest[1].(int64); shrunk == 1 {
+		l.o.Logger.LogAttrs(ctx, slog.LevelWarn, "429: the limit shrinks for a while, somebody else uses the account or it is allowed less",
+			slog.String("limit_key", lim.name), slog.String("learned", lim.rate.share(share).String()))
+	}
 }
 
 // Drain ends all waiting and hands out no more permits: Take returns

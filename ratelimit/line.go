@@ -302,10 +302,11 @@ func (ln *line) used(lim *limit, now time.Time) {
 // which may be some milliseconds ahead.
 func (ln *line) granted(ctx context.Context, c *call, r reply) {
 	grants, _ := r.rest[0].([]any)
+	now, _ := r.rest[3].(int64)
 	for i, v := range grants {
 		g, _ := v.([]any)
 		q := c.queues[number(g[0])]
-		p := &Permit{l: ln.l, ctx: ctx, kind: ln.kind, token: c.token, asked: c.asked, epoch: r.epoch}
+		p := &Permit{l: ln.l, ctx: ctx, kind: ln.kind, token: c.token, asked: c.asked, time: now, epoch: r.epoch}
 		if i > 0 {
 			p.token += "." + strconv.Itoa(i+1) // as in take.lua
 		}

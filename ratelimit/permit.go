@@ -74,6 +74,7 @@ type Permit struct {
 	token  string        // "" where no limit is set
 	asked  time.Time     // before the permit was granted
 	waited time.Duration // in Take
+	time   int64         // the limiter's time of the grant
 
 	mu    sync.Mutex
 	fate  fate
@@ -168,11 +169,14 @@ func (p *Permit) Written(acked func() bool) {
 
 // RateLimited reports that the answer is a 429 and how long it asks to wait
 // (0: it does not say): nobody, in any process, gets a permit of this kind
-// meanwhile, as with [Limiter.Penalize]. It may wait up to 2 s for Redis.
+// meanwhile, as with [Limiter.Penalize]. Somebody else uses the account, or it is
+// allowed less than this process was told: the limit shrinks by a quarter in all
+// processes, once for all that was granted before, and grows back while no 429
+// comes ([LimitStatus.Learned]). It may wait up to 2 s for Redis.
 func (p *Permit) RateLimited(retryAfter time.Duration) {
 	ctx, cancel := context.WithTimeout(p.ctx, 2*time.Second)
 	defer cancel()
-	if err := p.l.Penalize(ctx, p.kind, retryAfter); err != nil {
+	if err := p.l.penalize(ctx, p.kind, retryAfter, p.time); err != nil {
 		p.l.o.Logger.LogAttrs(ctx, slog.LevelWarn, "a 429 pauses nobody else", slog.String("limit_key", string(p.kind)),
 			slog.Any("err", err))
 	}

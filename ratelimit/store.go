@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -47,9 +48,9 @@ var (
 	scriptTake     = redis.NewScript(commonLua + limitLua + capLua + takeLua)
 	scriptGive     = redis.NewScript(commonLua + limitLua + capLua + giveLua)
 	scriptSweep    = redis.NewScript(commonLua + limitLua + capLua + sweepLua)
-	scriptPenalize = redis.NewScript(commonLua + penalizeLua)
+	scriptPenalize = redis.NewScript(commonLua + limitLua + penalizeLua)
 	scriptBye      = redis.NewScript(commonLua + byeLua)
-	scriptStatus   = redis.NewScript(statusLua)
+	scriptStatus   = redis.NewScript(commonLua + limitLua + statusLua)
 )
 
 // store runs the scripts.
@@ -245,8 +246,8 @@ func (s *store) sweep(ctx context.Context, epoch string, names []any) (reply, er
 	return s.run(ctx, scriptSweep, "", epoch, keys, names...)
 }
 
-func (s *store) penalize(ctx context.Context, epoch, limit string, d time.Duration) (reply, error) {
-	return s.run(ctx, scriptPenalize, "", epoch, nil, limit, d.Microseconds())
+func (s *store) penalize(ctx context.Context, epoch, limit string, d time.Duration, granted int64) (reply, error) {
+	return s.run(ctx, scriptPenalize, "", epoch, nil, limit, d.Microseconds(), granted)
 }
 
 func (s *store) bye(ctx context.Context, epoch string) (reply, error) {
@@ -257,16 +258,32 @@ func (s *store) bye(ctx context.Context, epoch string) (reply, error) {
 	return s.run(ctx, scriptBye, "", epoch, keys)
 }
 
-func (s *store) status(ctx context.Context) ([]any, error) {
+// status returns an answer for each limit of the account, and who waits.
+func (s *store) status(ctx context.Context) (limits [][]any, waiting []any, err error) {
 	keys := []string{s.o.stateKey(), s.o.waitersKey()}
-	var names []any
+	var lanes []string
+	for _, lane := range Lanes() {
+		lanes = append(lanes, string(lane))
+	}
+	args := []any{strings.Join(lanes, " ")}
 	for _, l := range s.limits {
 		keys = append(keys, l.out, l.told)
-		names = append(names, l.name)
+		args = append(args, l.name)
 	}
-	values, err := scriptStatus.Run(ctx, s.rdb, keys, names...).Slice()
-	if err == nil && len(values) != len(names)+1 {
+	values, err := scriptStatus.Run(ctx, s.rdb, keys, args...).Slice()
+	if err == nil && len(values) != len(s.limits)+1 {
 		err = fmt.Errorf("script answered %d values", len(values))
 	}
-	return values, err
+	if err != nil {
+		return nil, nil, err
+	}
+	for _, v := range values[:len(s.limits)] {
+		fields, _ := v.([]any)
+		if len(fields) != 6 {
+			return nil, nil, fmt.Errorf("script answered %d values of a limit", len(fields))
+		}
+		limits = append(limits, fields)
+	}
+	waiting, _ = values[len(s.limits)].([]any)
+	return limits, waiting, nil
 }

@@ -26,10 +26,12 @@
 -- ARGV[…]  number of caps, then name, n (0: none), period, number a day (0: none), end of
 --          the day of each
 -- ARGV[…]  queues: 'lane count age' and the numbers of their caps, first served first
--- returns  {'granted', …, grants, refusals, spent} | {'wait', …, microseconds, refusals, spent}
+-- returns  {'granted', …, grants, refusals, spent, time} |
+--          {'wait', …, microseconds, refusals, spent, time}
 --          with grants as {queue, microseconds until it begins, periods of the limits and
 --          of the caps in microseconds, whether it counts for the second day of each cap},
---          refusals as queue, cap, microseconds, …, spent as the caps that are, today |
+--          refusals as queue, cap, microseconds, …, spent as the caps that are, today, and
+--          the limiter's time |
 --          {'epoch', …}: join first | {'clock', …}: Redis' clock is not where the caller expects it |
 --          {'stale', …}: a later call has overtaken this one, or the permit was given back already
 
@@ -73,7 +75,7 @@ local function answer(status, first)
   for i, c in ipairs(caps) do
     if c.spent then spent[#spent + 1] = i end
   end
-  return reply(s, status, first, refusals, spent)
+  return reply(s, status, first, refusals, spent, s.clock)
 end
 
 local function grant(q, begins, at)
@@ -292,7 +294,10 @@ while true do
   local held = serve(best, begin, math.min(room, 16))
   if s.epoch ~= ARGV[2] and #grants == 0 then return reply(s, 'epoch') end
   if #grants > 0 then
-    for _, l in ipairs(limits) do redis.call('HSET', STATE, l.name .. ':grant', str(l.grant)) end
+    for _, l in ipairs(limits) do
+      redis.call('HSET', STATE, l.name .. ':grant', str(l.grant))
+      redis.call('HINCRBY', STATE, l.name .. ':granted:' .. best.lane, #grants)
+    end
     for id in pairs(over) do redis.call('HINCRBY', STATE, id .. ':passed', #grants) end
     if SHARE[best.lane] then redis.call('HSET', STATE, KIND .. '|' .. best.lane .. ':passed', 0) end
     best.since, best.count = s.clock, best.count - #grants
