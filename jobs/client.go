@@ -36,6 +36,7 @@ const defaultRetention = 720 * time.Hour
 type Client struct {
 	ledger    *ledger.Ledger
 	asynq     *asynq.Client
+	bell      *bell
 	retention time.Duration
 	patience  time.Duration
 	log       *slog.Logger
@@ -55,7 +56,7 @@ func NewClient(rdb redis.UniversalClient, o Options) (*Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &Client{ledger: led, asynq: asynq.NewClientFromRedisClient(rdb), retention: o.Retention, patience: o.Patience, log: o.Logger}
+	c := &Client{ledger: led, asynq: asynq.NewClientFromRedisClient(rdb), bell: newBell(rdb, o.Prefix), retention: o.Retention, patience: o.Patience, log: o.Logger}
 	if c.patience == 0 {
 		c.patience = 5 * time.Second
 	}

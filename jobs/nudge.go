@@ -53,6 +53,9 @@ func (c *Client) Nudge(ctx context.Context, id ledger.ID, t ledger.Type, queue s
 	}
 	_, err = c.asynq.EnqueueContext(ctx, asynq.NewTask(string(t), payload), options...)
 	if err == nil || (serial == 0 && errors.Is(err, asynq.ErrTaskIDConflict)) {
+		if at.IsZero() {
+			c.bell.ring(ctx, queue)
+		}
 		return nil
 	}
 	return fmt.Errorf("nudge: %w", err)

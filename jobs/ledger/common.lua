@@ -15,7 +15,7 @@
 --   state, reason, hundredths of a second since c in 4 bytes, for each change,
 --   fp fingerprint (hex) once it was posted, cf the same as its producer gave it, wk the process that posts it, ab when the read began that
 --   proved it absent, ev evidence for a person, pp the record of an earlier attempt that
---   is proven, but matched to a twin.
+--   is proven, but matched to a twin, pk where it waits for a limit of its own.
 
 local P = KEYS[1]
 local clock = redis.call('TIME')
@@ -110,6 +110,13 @@ local function release(job)
   set(job, 'nu', nil)
 end
 
+-- unpark ends a wait for a limit of its own.
+local function unpark(job)
+  if not job.f.pk then return end
+  redis.call('ZREM', P .. 'w:' .. job.f.pk, job.id)
+  set(job, 'pk', nil)
+end
+
 -- move changes the state, with its line of history, its counters and its event.
 local function move(job, state, reason, most, mdr)
   if job.f.s then redis.call('HINCRBY', P .. 'n', job.f.t .. job.f.s, -1) end
@@ -119,6 +126,7 @@ local function move(job, state, reason, most, mdr)
   elseif job.f.s == 'r' then
     redis.call('ZREM', P .. 'review', job.id)
   end
+  unpark(job)
   set(job, 's', state)
   note(job, state, reason)
   event(job, state, reason, mdr, most)

@@ -44,6 +44,7 @@ type Job struct {
 	Order       []string    // the slots it takes in turn, while it is not final
 	Account     string      // whose limit and records the last post belongs to
 	Worker      string      // the process that made the last attempt
+	Parked      string      // where it waits for a limit of its own, without a task; see [Ledger.Park]
 	AbsentAt    time.Time   // proven absent by a read that began then; zero: not put back since its last attempt
 	Fingerprint Fingerprint // of a message that was posted
 	Content     [8]byte     // hash of what was asked

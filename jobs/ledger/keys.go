@@ -12,6 +12,8 @@ package ledger
 //	{flowroute}:review          zset, no TTL: jobs that wait for a person, by since when
 //	{flowroute}:o:<slot>        zset, no TTL: unfinished jobs of a slot, oldest first
 //	{flowroute}:turns           hash, no TTL: slot → the job that last began to set it
+//	{flowroute}:w:<place>       zset, no TTL: jobs that wait for a limit of their own, by when they were created
+//	{flowroute}:waits           set, no TTL: the places
 //	{flowroute}:numbers         hash, no TTL: number → the purchase that claimed it
 //	{flowroute}:n               hash, no TTL: number of jobs by type and state
 //	{flowroute}:events          stream, bounded: every change of state

@@ -76,7 +76,7 @@ func readHot(id ID, payload string, f map[string]string) (Job, error) {
 		ID: id, Type: typeOf(f["t"][0]), State: stateOf(f["s"][0]), Queue: queueOf(f["l"][0]),
 		Generation: int(number(f["g"])), Nudges: int(number(f["ns"])), Created: created, Due: moment(f["d"]), Expires: moment(f["x"]),
 		Attempts: int(number(f["n"])), Detail: f["e"], Warning: f["wn"], NoResend: f["nr"] != "", Uncertain: f["un"] != "", Seen: "v" + f["lt"],
-		Worker: f["wk"], Fingerprint: readFingerprint(f["fp"]), AbsentAt: moment(f["ab"]),
+		Worker: f["wk"], Parked: f["pk"], Fingerprint: readFingerprint(f["fp"]), AbsentAt: moment(f["ab"]),
 		Account: f["ac"], ResolveAt: moment(f["ra"]), FirstTried: moment(f["fi"]),
 		Order: strings.Fields(f["o"]), History: readHistory(created, f["h"]),
 	}

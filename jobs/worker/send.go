@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"log/slog"
-	"sync"
 	"time"
 
 	"github.com/google/uuid"
@@ -33,12 +32,8 @@ func (w *Worker) send(ctx context.Context, job ledger.Job) error {
 		}
 	}
 	message := spec.Flowroute()
-	if message.MMS() {
-		leave, wait := w.mms.enter(time.Now())
-		if leave == nil {
-			return deferral{wait}
-		}
-		defer leave()
+	if at := w.placeOf(job, message); at != (place{}) {
+		return w.park(ctx, job, at)
 	}
 	fingerprint := jobs.FingerprintOf(message)
 	for {
@@ -69,23 +64,44 @@ type attempt struct {
 // is not to be posted. An attempt that was planned on what the job had reached is
 // refused when another has ended since.
 func (w *Worker) take(ctx context.Context, job ledger.Job, kind ratelimit.Kind, intent ledger.Intent) (*attempt, ledger.Begun, error) {
-	if err := w.fit(ctx); err != nil {
+	a, err := w.permit(ctx, kind, laneOf(job.Queue))
+	if err != nil {
 		return nil, ledger.Begun{}, err
+	}
+	w.at(PointPermit, job.ID)
+	return w.begin(ctx, job, a, intent)
+}
+
+// permit waits for the breaker and for a permit.
+func (w *Worker) permit(ctx context.Context, kind ratelimit.Kind, lane ratelimit.Lane, caps ...ratelimit.Cap) (*attempt, error) {
+	if err := w.fit(ctx); err != nil {
+		return nil, err
 	}
 	probe, err := w.health.enter(ctx)
 	if err != nil {
-		return nil, ledger.Begun{}, resting(err)
+		return nil, resting(err)
 	}
-	permit, err := w.o.Limiter.Take(ctx, kind, laneOf(job.Queue))
+	permit, err := w.o.Limiter.Take(ctx, kind, lane, caps...)
 	if err != nil {
 		if probe {
 			w.health.leave(context.WithoutCancel(ctx))
 		}
-		return nil, ledger.Begun{}, resting(err)
+		return nil, resting(err)
 	}
-	w.metrics.permitWait(kind, laneOf(job.Queue), permit.Wait())
-	w.at(PointPermit, job.ID)
-	a := &attempt{token: uuid.NewString(), permit: permit, probe: probe}
+	w.metrics.permitWait(kind, lane, permit.Wait())
+	return &attempt{token: uuid.NewString(), permit: permit, probe: probe}, nil
+}
+
+// unused gives a permit back that no request was made with.
+func (w *Worker) unused(ctx context.Context, a *attempt) {
+	a.permit.Unsent()
+	if a.probe {
+		w.health.leave(context.WithoutCancel(ctx))
+	}
+}
+
+// begin writes the intent of an attempt that has its permit, or gives that back.
+func (w *Worker) begin(ctx context.Context, job ledger.Job, a *attempt, intent ledger.Intent) (*attempt, ledger.Begun, error) {
 	intent.ID, intent.Generation, intent.Token, intent.Account = job.ID, job.Generation, a.token, w.o.Account
 	intent.Timeout, intent.Settle, intent.Worker = w.o.Timeout, w.o.Settle, w.name()
 	if job.Type != ledger.SendMessage {
@@ -96,10 +112,7 @@ func (w *Worker) take(ctx context.Context, job ledger.Job, kind ratelimit.Kind, 
 		w.at(PointIntent, job.ID)
 		return a, begun, nil
 	}
-	permit.Unsent()
-	if probe {
-		w.health.leave(context.WithoutCancel(ctx))
-	}
+	w.unused(ctx, a)
 	return nil, begun, err
 }
 
@@ -228,42 +241,4 @@ func levelOf(v verdict) slog.Level {
 		return slog.LevelError
 	}
 	return slog.LevelWarn
-}
-
-// mmsTurns lets few MMS of a process wait for their permits at once, so that the
-// slower limit of MMS does not hold every handler of a queue. The others rest
-// until about their turn.
-type mmsTurns struct {
-	every time.Duration // between two permits
-	slots chan struct{}
-
-	mu   *sync.Mutex
-	next *time.Time
-}
-
-func newMMSTurns(rate ratelimit.Rate, waiting int) mmsTurns {
-	m := mmsTurns{slots: make(chan struct{}, waiting), mu: new(sync.Mutex), next: new(time.Time)}
-	if rate.N > 0 {
-		m.every = rate.Per / time.Duration(rate.N)
-	}
-	return m
-}
-
-// enter takes a slot, or says after how long to come again.
-func (m mmsTurns) enter(now time.Time) (leave func(), wait time.Duration) {
-	if m.every == 0 {
-		return func() {}, 0
-	}
-	select {
-	case m.slots <- struct{}{}:
-		return func() { <-m.slots }, 0
-	default:
-	}
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if m.next.Before(now) {
-		*m.next = now.Add(time.Duration(cap(m.slots)) * m.every)
-	}
-	*m.next = m.next.Add(m.every)
-	return nil, m.next.Sub(now)
 }

@@ -9,38 +9,55 @@ import (
 	"time"
 
 	"github.com/hibiken/asynq"
+	"github.com/redis/go-redis/v9"
 
 	"github.com/flowroute-worker/flowroute-worker/jobs/ledger"
+	"github.com/flowroute-worker/flowroute-worker/ratelimit"
 )
 
-// servers makes one asynq server per queue.
-func (w *Worker) servers() []*asynq.Server {
-	servers := make([]*asynq.Server, 0, len(queues()))
+// servers makes the asynq servers, for each queue one or more: a server takes one task
+// at a time, which bounds it to some three thousand in a second.
+func (w *Worker) servers(rdb redis.UniversalClient) []*asynq.Server {
+	var servers []*asynq.Server
 	for _, queue := range queues() {
-		concurrency, poll := w.o.Concurrency, w.o.Poll
+		concurrency, many := w.o.Concurrency, 1
 		switch queue {
-		case ledger.QueueOTP:
-			poll /= 2
+		case ledger.QueueNormal, ledger.QueueBulk:
+			many = dequeuers(w.o.Rates.SMS)
+			concurrency = (concurrency + many - 1) / many
 		case ledger.QueueNumbers:
 			concurrency = min(concurrency, 8)
 		case ledger.QueueSync:
-			concurrency, poll = 2, 5*poll
+			concurrency = 2
 		case QueueResend:
 			concurrency = min(concurrency, resendHandlers)
 		}
-		servers = append(servers, asynq.NewServerFromRedisClient(w.o.Redis, asynq.Config{
-			Concurrency:              concurrency,
-			Queues:                   map[string]int{queue: 1},
-			TaskCheckInterval:        poll,
-			DelayedTaskCheckInterval: time.Second,
-			ShutdownTimeout:          w.o.ShutdownTimeout,
-			RetryDelayFunc:           retryDelay,
-			IsFailure:                isFailure,
-			Logger:                   &asynqLog{log: w.log.With("queue", queue), said: map[string]time.Time{}},
-			LogLevel:                 asynq.WarnLevel,
-		}))
+		delayed := time.Second
+		for range many {
+			servers = append(servers, asynq.NewServerFromRedisClient(rdb, asynq.Config{
+				Concurrency:              concurrency,
+				Queues:                   map[string]int{queue: 1},
+				TaskCheckInterval:        pickupPause,
+				DelayedTaskCheckInterval: delayed,
+				ShutdownTimeout:          w.o.ShutdownTimeout,
+				RetryDelayFunc:           retryDelay,
+				IsFailure:                isFailure,
+				Logger:                   &asynqLog{log: w.log.With("queue", queue), said: map[string]time.Time{}},
+				LogLevel:                 asynq.WarnLevel,
+			}))
+			delayed = time.Minute // one of them is enough
+		}
 	}
 	return servers
+}
+
+// dequeuers is how many servers take tasks from one queue.
+func dequeuers(rate ratelimit.Rate) int {
+	const each, most = 500, 8
+	if perSecond := rate.PerSecond(); perSecond < each*most {
+		return 1 + int(perSecond/each)
+	}
+	return most
 }
 
 // deferral sends a task back to its queue for a while. It is no failure: asynq

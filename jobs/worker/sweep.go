@@ -157,7 +157,17 @@ func (s *sweeper) slice(ctx context.Context, open []ledger.Job, there *lists) (w
 			candidates = append(candidates, job)
 		}
 	}
-	without, err := s.withoutTask(ctx, candidates, there)
+	parked, err := s.ledger.StillParked(ctx, candidates)
+	if err != nil {
+		return 0, fmt.Errorf("sweep: %w", err)
+	}
+	tasked := candidates[:0]
+	for i, job := range candidates {
+		if !parked[i] {
+			tasked = append(tasked, job)
+		}
+	}
+	without, err := s.withoutTask(ctx, tasked, there)
 	if err != nil {
 		return 0, err
 	}

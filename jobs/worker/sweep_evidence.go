@@ -90,8 +90,8 @@ func (s *sweeper) withoutTask(ctx context.Context, open []ledger.Job, there *lis
 	return without, nil
 }
 
-// totals is how many jobs need a task, and how many tasks there are: the cheap sign
-// that some are missing.
+// totals is how many jobs need a task, and how many tasks there are, or places where
+// jobs wait without one: the cheap sign that some are missing.
 func (s *sweeper) totals(ctx context.Context) (jobs, tasks int64, err error) {
 	counts, err := s.ledger.Counts(ctx)
 	if err != nil {
@@ -115,6 +115,13 @@ func (s *sweeper) totals(ctx context.Context) (jobs, tasks int64, err error) {
 	}
 	for _, size := range sizes {
 		tasks += size.Val()
+	}
+	parked, err := s.ledger.Parked(ctx)
+	if err != nil {
+		return 0, 0, err
+	}
+	for _, n := range parked {
+		tasks += int64(n)
 	}
 	return jobs, tasks, nil
 }

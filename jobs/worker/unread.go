@@ -30,10 +30,7 @@ func (w *Worker) sendUnread(ctx context.Context, nudge jobs.Task, queue string) 
 	message := spec.Flowroute()
 	if err != nil || jobs.FingerprintOf(message) != begun.Fingerprint {
 		// Written by another version: what it is known under has to be what it is posted as.
-		a.permit.Unsent()
-		if a.probe {
-			w.health.leave(ctx)
-		}
+		w.unused(ctx, a)
 		_, err := w.settle(ctx, ledger.Settlement{ID: job.ID, Token: a.token, To: ledger.Queued, Reason: ledger.ReasonNotSent, Uncounted: true})
 		w.log.LogAttrs(ctx, slog.LevelWarn, "a message is read anew before it is posted", slog.String("task_id", job.ID.String()), slog.Any("err", err))
 		return err != nil, err

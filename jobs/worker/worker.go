@@ -47,14 +47,16 @@ type Options struct {
 	// goroutine or the connection's; for tests that kill or stop the process there.
 	Trace func(Point, ledger.ID)
 
-	Timeout         time.Duration // of one API request. Defaults to 60 s.
-	Settle          time.Duration // how long the records get after a lost answer. Defaults to 2 min.
-	GiveUp          time.Duration // how long an unknown purchase or route is read back before a person must look. Defaults to 1 h.
-	Concurrency     int           // handlers at once per message queue. Defaults to a size made from the rates.
-	Rates           ratelimit.Limits
+	Timeout     time.Duration // of one API request. Defaults to 60 s.
+	Settle      time.Duration // how long the records get after a lost answer. Defaults to 2 min.
+	GiveUp      time.Duration // how long an unknown purchase or route is read back before a person must look. Defaults to 1 h.
+	Concurrency int           // handlers at once per message queue. Defaults to a size made from the rates.
+	Rates       ratelimit.Limits
+	// Caps are the limits of a sending number below the account's; nil: none have any.
+	Caps            func(sender flowroute.E164) []ratelimit.Cap
 	ShutdownTimeout time.Duration // Defaults to 70 s.
 	Sweep           time.Duration // how often jobs without a task are looked for. Defaults to 30 s.
-	Poll            time.Duration // how often an idle queue is looked at. Defaults to 100 ms, half of it for otp.
+	Poll            time.Duration // how often an idle queue is looked at for tasks of which no word came. Defaults to 250 ms, half of it for otp.
 	Metrics         *Metrics      // Defaults to metrics that nobody reads.
 	Logger          *slog.Logger  // Defaults to none.
 }
@@ -66,8 +68,8 @@ type Worker struct {
 	log     *slog.Logger
 	metrics *Metrics
 	health  *health
-	mms     mmsTurns
-	unread  bool // messages are posted without being read first
+	parking *parking
+	unread  bool   // messages are posted without being read first
 	guard   *Guard // nil: none
 	fence   fence
 
@@ -92,7 +94,7 @@ func New(o Options) (*Worker, error) {
 	defaults(&o.GiveUp, time.Hour)
 	defaults(&o.ShutdownTimeout, 70*time.Second)
 	defaults(&o.Sweep, 30*time.Second)
-	defaults(&o.Poll, 100*time.Millisecond)
+	defaults(&o.Poll, 250*time.Millisecond)
 	if o.Concurrency == 0 {
 		o.Concurrency = size(o.Rates)
 	}
@@ -107,8 +109,8 @@ func New(o Options) (*Worker, error) {
 		draining: make(chan struct{}), ended: make(chan struct{}),
 	}
 	w.health = newHealth(w.ledger, o.Timeout+10*time.Second, w.draining, o.Logger)
-	w.unread = o.Rates.SMS.IsZero() && o.Rates.MMS.IsZero()
-	w.mms = newMMSTurns(o.Rates.MMS, max(1, o.Concurrency/4))
+	w.unread = o.Rates.SMS.IsZero() && o.Rates.MMS.IsZero() && o.Caps == nil
+	w.parking = newParking(w)
 	return w, nil
 }
 
@@ -142,8 +144,12 @@ func (w *Worker) Run(ctx context.Context) error {
 	}()
 	loops.Go(func() { w.sweep(looking) })
 	loops.Go(func() { w.watch(looking) })
+	pickup := newPickup(w.o.Redis, func(queue string) time.Duration { return pollOf(queue, w.o.Poll) }, ctx.Done())
+	defer pickup.close()
+	loops.Go(func() { pickup.listen(looking, w.o.Jobs.Bell()) })
 	defer w.beat(ctx)()
-	servers := w.servers()
+	loops.Go(func() { w.parking.run(looking) })
+	servers := w.servers(pickup)
 	handler := w.handler()
 	for i, server := range servers {
 		if err := server.Start(handler); err != nil {
@@ -160,6 +166,7 @@ func (w *Worker) Run(ctx context.Context) error {
 	deadline := time.AfterFunc(w.o.ShutdownTimeout, func() { close(w.ended) })
 	defer deadline.Stop()
 	stop(servers)
+	w.parking.wait()
 	return nil
 }
 

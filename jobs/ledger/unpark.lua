@@ -1,0 +1,17 @@
+-- Takes the oldest jobs that wait at one place.
+-- ARGV  1 where, 2 how many
+-- returns {ok, how many still wait, id…}
+local key, ids = P .. 'w:' .. ARGV[1], {}
+for _ = 1, 10 * tonumber(ARGV[2]) do
+  local id = redis.call('ZPOPMIN', key)[1]
+  if not id then break end
+  local f = redis.call('HMGET', P .. 'j:' .. id, 's', 'pk')
+  if f[1] == 'q' and f[2] == ARGV[1] then
+    redis.call('HDEL', P .. 'j:' .. id, 'pk')
+    ids[#ids + 1] = id
+    if #ids == tonumber(ARGV[2]) then break end
+  end
+end
+local left = redis.call('ZCARD', key)
+if left == 0 then redis.call('SREM', P .. 'waits', ARGV[1]) end
+return {'ok', left, unpack(ids)}

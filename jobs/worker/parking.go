@@ -1,0 +1,240 @@
+package worker
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/flowroute-worker/flowroute-worker/jobs"
+	"github.com/flowroute-worker/flowroute-worker/jobs/ledger"
+	"github.com/flowroute-worker/flowroute-worker/ratelimit"
+)
+
+const (
+	// parkedEvery is how often places are looked for where other processes have parked.
+	parkedEvery = time.Second
+	// parkedRest is the pause after a permit could not be had, or not be used.
+	parkedRest = time.Second
+	// parkedDay is how often a number is looked at again whose day is used up: its caps
+	// may have been changed.
+	parkedDay = time.Minute
+)
+
+// parking posts the messages that wait for a limit of their own. They hold no handler
+// and no task: at each place somebody waits for a permit first, and then takes the
+// oldest message there. So those of one number hold up no others, however many they are,
+// and each leaves its queue once.
+type parking struct {
+	*Worker
+
+	mu     sync.Mutex
+	ctx    context.Context // of run; nil before
+	served map[place]bool
+	work   sync.WaitGroup
+}
+
+func newParking(w *Worker) *parking { return &parking{Worker: w, served: map[place]bool{}} }
+
+// park lets a message wait at its place.
+func (w *Worker) park(ctx context.Context, job ledger.Job, at place) error {
+	parked, err := w.ledger.Park(ctx, job.ID, job.Generation, at.String())
+	if parked {
+		w.parking.serve(at)
+	}
+	return err
+}
+
+// run serves every place until ctx ends.
+func (p *parking) run(ctx context.Context) {
+	p.mu.Lock()
+	p.ctx = ctx
+	p.mu.Unlock()
+	tick := time.NewTicker(parkedEvery)
+	defer tick.Stop()
+	for ctx.Err() == nil {
+		places, err := p.ledger.Parked(ctx)
+		if err != nil && ctx.Err() == nil {
+			p.log.WarnContext(ctx, "places where messages wait not read", "err", err)
+		}
+		for text := range places {
+			if at, ok := parsePlace(text); ok {
+				p.serve(at)
+			} else {
+				p.log.WarnContext(ctx, "messages wait at a place that this version does not know", "limit_key", text)
+			}
+		}
+		select {
+		case <-ctx.Done():
+		case <-tick.C:
+		}
+	}
+}
+
+// wait returns when what is on the wire is settled, or given up.
+func (p *parking) wait() {
+	over := make(chan struct{})
+	go func() {
+		p.work.Wait()
+		close(over)
+	}()
+	select {
+	case <-over:
+	case <-p.ended:
+	}
+}
+
+// serve sees to it that somebody waits for permits for this place.
+func (p *parking) serve(at place) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.ctx == nil || p.ctx.Err() != nil || p.served[at] {
+		return
+	}
+	p.served[at] = true
+	ctx := p.ctx
+	p.work.Go(func() {
+		for ctx.Err() == nil && p.post(ctx, at) {
+		}
+	})
+}
+
+// post takes permits and posts messages until none is left at the place. It reports
+// whether it is to be called again: after a rest, or as another may just have come.
+func (p *parking) post(ctx context.Context, at place) (again bool) {
+	room := make(chan struct{}, p.o.Concurrency)
+	for {
+		select {
+		case room <- struct{}{}:
+		case <-ctx.Done():
+			return false
+		}
+		a, err := p.permit(ctx, at.kind, at.lane, p.caps(at.sender)...)
+		if err != nil {
+			p.rest(ctx, err)
+			return true
+		}
+		job, left, err := p.next(ctx, at)
+		if err != nil || job.ID.IsZero() {
+			p.unused(ctx, a)
+			<-room
+		}
+		switch {
+		case err != nil:
+			p.rest(ctx, err)
+			return true
+		case !job.ID.IsZero():
+			p.work.Go(func() {
+				defer func() { <-room }()
+				p.one(ctx, at, job, a)
+			})
+		case left == 0:
+			return p.leave(ctx, at)
+		}
+	}
+}
+
+// next takes the oldest message of a place that is still to be posted. Those whose time
+// is over end here, for which no permit is used.
+func (p *parking) next(ctx context.Context, at place) (job ledger.Job, left int, err error) {
+	for range 20 {
+		var ids []ledger.ID
+		if ids, left, err = p.ledger.Unpark(ctx, at.String(), 1); err != nil || len(ids) == 0 {
+			return ledger.Job{}, left, err
+		}
+		job, err = p.ledger.Get(ctx, ids[0])
+		switch {
+		case errors.Is(err, ledger.ErrNotFound), errors.Is(err, ledger.ErrNewerVersion):
+		case err != nil:
+			return ledger.Job{}, left, err
+		case job.State != ledger.Queued:
+		case !job.Expires.IsZero() && time.Until(job.Expires) <= 0:
+			if _, err = p.ledger.Begin(ctx, ledger.Intent{ID: job.ID, Generation: job.Generation}); err != nil {
+				return ledger.Job{}, left, err
+			}
+		default:
+			return job, left, nil
+		}
+	}
+	return ledger.Job{}, left, nil
+}
+
+// leave ends the service of a place where nobody waits, unless somebody has come.
+func (p *parking) leave(ctx context.Context, at place) (again bool) {
+	p.mu.Lock()
+	delete(p.served, at)
+	p.mu.Unlock()
+	places, err := p.ledger.Parked(ctx)
+	if err == nil && places[at.String()] > 0 {
+		p.serve(at)
+	}
+	return false
+}
+
+// rest waits after a permit could not be had.
+func (p *parking) rest(ctx context.Context, err error) {
+	wait := parkedRest
+	if used, ok := errors.AsType[*ratelimit.CapError](err); ok {
+		wait = min(max(time.Until(used.Until), parkedRest), parkedDay)
+	} else if d, ok := errors.AsType[deferral](err); ok {
+		wait = max(d.after, parkedRest)
+	} else if ctx.Err() == nil {
+		p.log.WarnContext(ctx, "messages that wait for a limit of their own are not posted", "err", err)
+	}
+	select {
+	case <-ctx.Done():
+	case <-time.After(wait):
+	}
+}
+
+// one posts one message with a permit.
+func (p *parking) one(ctx context.Context, at place, job ledger.Job, a *attempt) {
+	p.Worker.at(PointPermit, job.ID)
+	defer p.Worker.at(PointDone, job.ID)
+	wait, again := p.attempt(ctx, job, a)
+	if !again {
+		return
+	}
+	// What could not be posted at once waits here again, or rests as any other.
+	ctx = context.WithoutCancel(ctx)
+	var err error
+	if wait <= 0 {
+		err = p.park(ctx, job, at)
+	} else {
+		job.Due = time.Now().Add(wait)
+		err = p.nudgeAgain(ctx, job)
+	}
+	if err != nil && !errors.Is(err, ledger.ErrNotFound) {
+		p.log.WarnContext(ctx, "message not parked again, the sweep will find it", "task_id", job.ID.String(), "err", err)
+	}
+}
+
+// attempt makes one attempt. again: the message is queued, and may be tried after wait.
+func (p *parking) attempt(ctx context.Context, job ledger.Job, a *attempt) (wait time.Duration, again bool) {
+	spec, err := jobs.MessageOf(job)
+	if err != nil {
+		p.unused(ctx, a)
+		return parkedRest, true // its handler ends it
+	}
+	message := spec.Flowroute()
+	attempt, begun, err := p.begin(ctx, job, a, ledger.Intent{Fingerprint: jobs.FingerprintOf(message)})
+	switch {
+	case err != nil:
+	case attempt != nil:
+		wait, again, err = p.transmit(ctx, job, attempt, message)
+	case begun.Decision == ledger.Fenced:
+		_ = p.declined(ctx, begun) // says so, and takes a moment
+		return 0, true
+	default:
+		err = p.declined(ctx, begun)
+	}
+	if d, ok := errors.AsType[deferral](err); ok {
+		return d.after, true
+	}
+	if err != nil && !errors.Is(err, ledger.ErrNotFound) {
+		p.log.LogAttrs(ctx, slog.LevelWarn, "parked message not posted", slog.String("task_id", job.ID.String()), slog.Any("err", err))
+		return parkedRest, true
+	}
+	return wait, again
+}

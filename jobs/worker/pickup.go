@@ -1,0 +1,155 @@
+package worker
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/flowroute-worker/flowroute-worker/jobs/ledger"
+)
+
+const (
+	// pickupHold is how long one question for a task is held while there is none. asynq
+	// computes the task's lease before it asks, so it must be short against that.
+	pickupHold = 5 * time.Second
+	// pickupPause is asynq's own between two questions.
+	pickupPause = 20 * time.Millisecond
+	// outagePause keeps asynq from asking a Redis that is away as fast as it can.
+	outagePause = 200 * time.Millisecond
+)
+
+// pickup is the Redis client of the asynq servers. asynq asks an empty queue again and
+// again; here the question is held until somebody says that a task was enqueued, and
+// asked now and then for those who say nothing. However many servers ask for one queue,
+// one of them does so for all.
+type pickup struct {
+	redis.UniversalClient
+	queues  map[string]*waiting
+	stopped <-chan struct{}
+}
+
+// waiting is where the servers of one queue wait for a task.
+type waiting struct {
+	rung chan struct{} // of one place: whoever takes it asks, and lets the next one ask if there was a task
+	poll *time.Ticker
+}
+
+// newPickup makes the client; close it when the servers have stopped asking. poll is
+// how often a queue is looked at for producers who do not tell.
+func newPickup(rdb redis.UniversalClient, poll func(queue string) time.Duration, stopped <-chan struct{}) *pickup {
+	p := &pickup{UniversalClient: rdb, queues: map[string]*waiting{}, stopped: stopped}
+	for _, queue := range queues() {
+		p.queues[queue] = &waiting{rung: make(chan struct{}, 1), poll: time.NewTicker(poll(queue))}
+	}
+	return p
+}
+
+func (p *pickup) close() {
+	for _, w := range p.queues {
+		w.poll.Stop()
+	}
+}
+
+// ring says that a task was enqueued.
+func (p *pickup) ring(queue string) {
+	if w := p.queues[queue]; w != nil {
+		select {
+		case w.rung <- struct{}{}:
+		default:
+		}
+	}
+}
+
+// listen rings for every word on the channel until ctx ends. What is said while the
+// connection is away is found by looking.
+func (p *pickup) listen(ctx context.Context, channel string) {
+	heard := p.Subscribe(ctx, channel)
+	defer func() { _ = heard.Close() }()
+	words := heard.Channel()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case word, open := <-words:
+			if !open {
+				return
+			}
+			p.ring(word.Payload)
+		}
+	}
+}
+
+// EvalSha runs a script, and holds asynq's question for a task while there is none.
+func (p *pickup) EvalSha(ctx context.Context, sha1 string, keys []string, args ...any) *redis.Cmd {
+	w := p.queues[queueAsked(keys)]
+	if w == nil {
+		return p.UniversalClient.EvalSha(ctx, sha1, keys, args...)
+	}
+	args = slices.Clone(args)
+	until := time.NewTimer(pickupHold)
+	defer until.Stop()
+	for started := time.Now(); ; {
+		cmd := p.UniversalClient.EvalSha(ctx, sha1, keys, args...)
+		switch err := cmd.Err(); {
+		case err == nil:
+			select {
+			case w.rung <- struct{}{}: // there may be more
+			default:
+			}
+			return cmd
+		case redis.HasErrorPrefix(err, "NOSCRIPT"):
+			return cmd
+		case !errors.Is(err, redis.Nil):
+			p.wait(time.NewTimer(outagePause))
+			return cmd
+		}
+		select {
+		case <-w.rung:
+		case <-w.poll.C:
+		case <-until.C:
+			return cmd
+		case <-p.stopped:
+			return cmd
+		}
+		if lease, ok := args[0].(int64); ok {
+			held := time.Since(started).Truncate(time.Second)
+			args[0], started = lease+int64(held/time.Second), started.Add(held)
+		}
+	}
+}
+
+func (p *pickup) wait(timer *time.Timer) {
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-p.stopped:
+	}
+}
+
+// queueAsked is the queue of asynq's question for a task, by the keys that its script
+// is given; empty for any other script.
+func queueAsked(keys []string) string {
+	if len(keys) != 4 || !strings.HasSuffix(keys[0], ":pending") || !strings.HasSuffix(keys[1], ":paused") {
+		return ""
+	}
+	_, rest, _ := strings.Cut(keys[0], "{")
+	queue, _, _ := strings.Cut(rest, "}")
+	return queue
+}
+
+// pollOf is how often an idle queue is looked at for tasks of which nobody told: those
+// of apps that use asynq alone, and those that asynq itself puts back. every is for
+// messages; a password is waited for by a person.
+func pollOf(queue string, every time.Duration) time.Duration {
+	switch queue {
+	case ledger.QueueOTP:
+		return every / 2
+	case ledger.QueueNormal, ledger.QueueBulk:
+		return every
+	}
+	return 5 * every
+}
