@@ -3,6 +3,7 @@ package ratelimit_test
 import (
 	"flag"
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -34,11 +35,13 @@ func BenchmarkProcesses(b *testing.B) {
 					}
 				}
 				waitFor(b, func() bool { attempts, _ := c.totals(); return attempts > n })
+				calls := db.Client().Info(b.Context(), "commandstats").Val()
 				before, _ := c.totals()
 				start := time.Now()
 				after(*benchFor)
 				now, _ := c.totals()
 				took := time.Since(start)
+				spent := scripts(db.Client().Info(b.Context(), "commandstats").Val(), calls)
 				var sum tally
 				for _, p := range processes {
 					one := p.stop()
@@ -51,9 +54,68 @@ func BenchmarkProcesses(b *testing.B) {
 				b.ReportMetric(float64(sum.Refused), "rejected")
 				b.ReportMetric(rate, "attempts/s")
 				b.ReportMetric(100*rate/(float64(n)/(1+roundTrip.Seconds())), "%share")
+				b.ReportMetric(float64(spent.calls)/float64(now-before), "calls/attempt")
+				b.ReportMetric(float64(spent.usec)/float64(now-before), "redis-µs/attempt")
 			}
 		})
 	}
+}
+
+// BenchmarkCapped lets four processes send for twenty numbers that may send once per
+// second each, below an account with more than enough. It reports the share of the
+// sum of 1/(1+r).
+func BenchmarkCapped(b *testing.B) {
+	const roundTrip, numbers = 20 * time.Millisecond, 20
+	for b.Loop() {
+		c := (&counter{n: 100, per: time.Second}).below(numbers, 1)
+		api := serve(b, c, fixed(roundTrip/2, roundTrip/2))
+		db := redistest.New(b)
+		processes := make([]*process, 4)
+		for i := range processes {
+			processes[i] = spawn(b, child{Redis: db.URL, API: api, Rate: per(c.n, time.Second), Lane: ratelimit.LaneBulk,
+				Senders: 3 * numbers, Numbers: numbers, Cap: per(1, time.Second), FreshStart: i == 0, Timeout: 10 * time.Second})
+			if i == 0 {
+				waitFor(b, func() bool { attempts, _ := c.totals(); return attempts > 0 })
+			}
+		}
+		waitFor(b, func() bool { attempts, _ := c.totals(); return attempts > 3*numbers })
+		calls := db.Client().Info(b.Context(), "commandstats").Val()
+		before, _ := c.totals()
+		start := time.Now()
+		after(*benchFor)
+		now, _ := c.totals()
+		took := time.Since(start)
+		spent := scripts(db.Client().Info(b.Context(), "commandstats").Val(), calls)
+		var sum tally
+		for _, p := range processes {
+			one := p.stop()
+			sum.Accepted += one.Accepted
+			sum.Refused += one.Refused
+		}
+		rate := float64(now-before) / took.Seconds()
+		b.ReportMetric(float64(sum.Refused), "rejected")
+		b.ReportMetric(rate, "attempts/s")
+		b.ReportMetric(100*rate/(numbers/(1+roundTrip.Seconds())), "%share")
+		b.ReportMetric(float64(spent.calls)/float64(now-before), "calls/attempt")
+		b.ReportMetric(float64(spent.usec)/float64(now-before), "redis-µs/attempt")
+	}
+}
+
+// cost is what scripts have cost Redis.
+type cost struct{ calls, usec int64 }
+
+// scripts reads it from two answers to INFO commandstats.
+func scripts(now, before string) cost {
+	read := func(info string) (c cost) {
+		for line := range strings.Lines(info) {
+			if rest, ok := strings.CutPrefix(line, "cmdstat_evalsha:"); ok {
+				_, _ = fmt.Sscanf(rest, "calls=%d,usec=%d,", &c.calls, &c.usec)
+			}
+		}
+		return c
+	}
+	a, b := read(now), read(before)
+	return cost{a.calls - b.calls, a.usec - b.usec}
 }
 
 // BenchmarkTake takes a permit from an idle limit and gives it back: what the

@@ -180,6 +180,15 @@ func TestCaps(t *testing.T) {
 		b.send("bulk", from("1", 5)).Responded()
 		r.within(time.Second, 1100*time.Millisecond)
 	})
+	bubble(t, "a cap of one in a long time is waited for", 50, func(t *testing.T, r *rig) {
+		a, b := r.join(true), r.join(false)
+		slow := ratelimit.Cap{Name: "from:1", Rate: per(1, 25*time.Second)}
+		a.send("bulk", slow).Responded()
+		b.send("bulk", slow).Responded()
+		r.within(25*time.Second, 25300*time.Millisecond)
+		a.send("bulk", slow)
+		r.within(50*time.Second, 50600*time.Millisecond)
+	})
 	bubble(t, "who waits for a cap is counted here", 50, func(t *testing.T, r *rig) {
 		a := r.join(true)
 		a.send("bulk", from("1", 1))

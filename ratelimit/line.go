@@ -62,6 +62,7 @@ func (ln *line) join(ctx context.Context, lane Lane, caps []Cap) (*waiter, error
 		w.q = ln.room.queue(id, ln.l.store.caps(caps))
 	}
 	w.q.waiting = append(w.q.waiting, w)
+	ln.room.count(w.q)
 	if w.q.open() == 1 {
 		// Redis does not know yet that this queue waits; while the account has no
 		// permit it is enough that it knows of the lane.
@@ -235,26 +236,17 @@ func (ln *line) next() (*call, bool) {
 
 // lanes picks the queues that a call presents and returns the text of who waits.
 func (ln *line) lanes(c *call, now time.Time) string {
-	waiting := make(map[Lane]int)
-	for id, q := range ln.room.queues {
-		if n := q.open(); n > 0 {
-			waiting[id.lane] += n
-		}
-	}
-	if len(waiting) == 0 {
-		return ""
-	}
 	picked := ln.room.pick(now)
 	var text []string
 	for _, lane := range Lanes() {
-		if waiting[lane] == 0 {
+		if ln.room.open[lane] <= 0 {
 			continue
 		}
 		held := time.Duration(0)
 		if at, ok := ln.room.next(); ok && len(picked[lane]) == 0 {
 			held = max(0, at.Sub(now))
 		}
-		text = append(text, string(lane)+"="+strconv.Itoa(waiting[lane])+"@"+strconv.FormatInt(held.Microseconds(), 10))
+		text = append(text, string(lane)+"="+strconv.Itoa(ln.room.open[lane])+"@"+strconv.FormatInt(held.Microseconds(), 10))
 		for _, q := range picked[lane] {
 			c.present(q, now)
 		}

@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"os/signal"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -39,6 +40,9 @@ type child struct {
 	Lane       ratelimit.Lane
 	Senders    int
 	FreshStart bool
+	// Numbers that send, in turn, and what each may; zero: none is capped.
+	Numbers int
+	Cap     ratelimit.Rate
 	// As in ratelimit.Options; Timeout is that of a request too.
 	Timeout, WriteWindow, PathDelay time.Duration
 }
@@ -91,14 +95,19 @@ func (c *child) run(ctx context.Context) (tally, error) {
 
 	var sum struct{ accepted, refused, lost atomic.Int64 }
 	var senders sync.WaitGroup
-	for range c.Senders {
+	for i := range c.Senders {
+		url, caps := c.API, []ratelimit.Cap(nil)
+		if c.Numbers > 0 {
+			from := strconv.Itoa(i % c.Numbers)
+			url, caps = c.API+"?from="+from, []ratelimit.Cap{{Name: "from:" + from, Rate: c.Cap}}
+		}
 		senders.Go(func() {
 			for {
-				p, err := l.Take(ctx, ratelimit.KindSMS, c.Lane)
+				p, err := l.Take(ctx, ratelimit.KindSMS, c.Lane, caps...)
 				if err != nil {
 					return
 				}
-				switch status := post(ctx, api, c.API, p); status {
+				switch status := post(ctx, api, url, p); status {
 				case http.StatusAccepted:
 					sum.accepted.Add(1)
 				case http.StatusTooManyRequests:

@@ -17,6 +17,7 @@ type queue struct {
 	waiting []*waiter
 	booked  int  // permits that are granted but have not begun
 	fresh   bool // Redis does not know that it waits
+	counted int  // in room.open
 
 	in    *order // where it is: in its lane, or at a gate; nil: nowhere
 	at    *gate  // whose order that is, if it is parked
@@ -124,6 +125,7 @@ func (g *gates) Pop() any {
 // room holds the queues of a line. What a call costs does not grow with them.
 type room struct {
 	queues map[queueID]*queue
+	open   map[Lane]int     // how many wait and have no permit booked for them
 	lanes  map[Lane]*order  // queues that are believed ready
 	gates  map[string]*gate // by name of the cap
 	asleep gates
@@ -133,7 +135,8 @@ type room struct {
 const shown = 12
 
 func newRoom() room {
-	r := room{queues: make(map[queueID]*queue), lanes: make(map[Lane]*order), gates: make(map[string]*gate)}
+	r := room{queues: make(map[queueID]*queue), open: make(map[Lane]int), lanes: make(map[Lane]*order),
+		gates: make(map[string]*gate)}
 	for _, lane := range Lanes() {
 		r.lanes[lane] = new(order)
 	}
@@ -159,8 +162,16 @@ func (r *room) queue(id queueID, caps []*limit) *queue {
 	return q
 }
 
+// count takes note of how many wait in a queue.
+func (r *room) count(q *queue) {
+	now := max(0, q.open())
+	r.open[q.id.lane] += now - q.counted
+	q.counted = now
+}
+
 // place puts a queue where it belongs after something about it has changed.
 func (r *room) place(q *queue, now time.Time) {
+	r.count(q)
 	r.remove(q)
 	if q.open() <= 0 {
 		if len(q.waiting) == 0 && q.booked == 0 {

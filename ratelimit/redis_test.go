@@ -3,6 +3,7 @@ package ratelimit_test
 import (
 	"bytes"
 	"context"
+	"errors"
 	"log/slog"
 	"strings"
 	"sync"
@@ -82,6 +83,85 @@ func TestRealRedis(t *testing.T) {
 			t.Errorf("got key %q, want all of them below {flowroute}:limit:a:", key)
 		}
 	}
+}
+
+// TestRealRedisCaps takes the ways through the scripts that caps add: the tests in
+// bubbles run them in an imitation of Redis that forgives more.
+func TestRealRedisCaps(t *testing.T) {
+	t.Parallel()
+	srv := redistest.Own(t, redisembed.Options{})
+	o := quick(100)
+	o.FreshStart, o.Limits.SMS.Per = true, time.Second
+	a := start(t, srv.Client(), o)
+	take(t, a).Responded() // fresh, before another one joins
+	b := start(t, srv.Client(), quick(50))
+	capped := func(name string, n int, d time.Duration) ratelimit.Cap { return ratelimit.Cap{Name: name, Rate: per(n, d)} }
+	slow, quick := capped("slow", 1, 1500*time.Millisecond), capped("quick", 2, 200*time.Millisecond)
+	begin := time.Now()
+	took := func(what string, least, most time.Duration) {
+		t.Helper()
+		if d := time.Since(begin); d < least || d > most {
+			t.Errorf("got %s after %v, want %v to %v", what, d, least, most)
+		}
+	}
+	send := func(l *ratelimit.Limiter, lane ratelimit.Lane, caps ...ratelimit.Cap) {
+		t.Helper()
+		p, err := l.Take(t.Context(), ratelimit.KindSMS, lane, caps...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		p.Responded()
+	}
+	send(a, "bulk", slow)
+	var all sync.WaitGroup
+	for _, l := range []*ratelimit.Limiter{a, b} {
+		for _, lane := range []ratelimit.Lane{"otp", "normal", "bulk"} {
+			for range 4 {
+				all.Go(func() { send(l, lane, quick) })
+			}
+		}
+	}
+	all.Go(func() { send(b, "normal", slow, quick) }) // waits longer than an entry lasts unless renewed
+	all.Wait()
+	took("all", 1500*time.Millisecond, 4*time.Second)
+	srv.Kill()
+	srv.Restart()
+	begin = time.Now()
+	send(b, "bulk", slow)
+	took("one after the loss", 1200*time.Millisecond, 6*time.Second)
+
+	daily := ratelimit.Cap{Name: "daily", PerDay: 2}
+	p, err := a.Take(t.Context(), ratelimit.KindSMS, ratelimit.LaneBulk, daily)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.Unsent()
+	waitFor(t, func() bool {
+		p, err := b.Take(t.Context(), ratelimit.KindSMS, ratelimit.LaneBulk, daily)
+		if err == nil {
+			p.Responded()
+		}
+		return errors.Is(err, ratelimit.ErrCapUsedUp)
+	})
+	status, err := a.Status(t.Context())
+	if err != nil || status[0].Lanes["bulk"].Granted < 3 || len(status[0].Declared) != 2 {
+		t.Errorf("got %+v, %v, want three permits granted to bulk, and two that declare", status, err)
+	}
+	p = take(t, a)
+	p.RateLimited(0)
+	p.Responded()
+	if status, err = b.Status(t.Context()); err != nil || status[0].Learned.IsZero() {
+		t.Errorf("got %+v, %v, want a limit that has shrunk", status, err)
+	}
+	state := ""
+	waitFor(t, func() bool {
+		fields, err := srv.Client().HKeys(t.Context(), "{flowroute}:limit:a:state").Result()
+		if err != nil {
+			t.Fatal(err)
+		}
+		state = strings.Join(fields, " ")
+		return !strings.Contains(state, "cap:quick") && !strings.Contains(state, "cap:daily")
+	})
 }
 
 func TestRedisStartsAgain(t *testing.T) {
@@ -198,14 +278,15 @@ func TestOutage(t *testing.T) {
 }
 
 // TestProcesses lets four processes send as fast as they can while they, and
-// Redis, are stopped, killed and started again.
+// Redis, are stopped, killed and started again. Each number may send less than the
+// account.
 func TestProcesses(t *testing.T) {
 	t.Parallel()
 	srv := redistest.Own(t, redisembed.Options{})
 	const n = 20
-	c := &counter{n: n, per: time.Second}
-	order := child{Redis: srv.URL, API: serve(t, c, uneven(time.Millisecond, 60*time.Millisecond)), Senders: 8,
-		Rate: per(n, time.Second), Lane: ratelimit.LaneNormal,
+	c := (&counter{n: n, per: time.Second}).below(8, 3)
+	order := child{Redis: srv.URL, API: serve(t, c, uneven(time.Millisecond, 60*time.Millisecond)), Senders: 16,
+		Rate: per(n, time.Second), Numbers: len(c.senders), Cap: per(3, time.Second), Lane: ratelimit.LaneNormal,
 		WriteWindow: 300 * time.Millisecond, PathDelay: 500 * time.Millisecond, Timeout: time.Second}
 	first := order
 	first.FreshStart = true
@@ -248,6 +329,9 @@ func TestProcesses(t *testing.T) {
 		sum.Lost += one.Lost
 	}
 	t.Logf("%d attempts; of the living: %+v", attempts, sum)
+	if beyond := c.beyond(); beyond > 0 {
+		t.Errorf("got %d attempts beyond what their numbers may, want none", beyond)
+	}
 	if violated > 0 || sum.Refused > 0 {
 		t.Errorf("got %d attempts beyond the limit, %d refused, want none", violated, sum.Refused)
 	}

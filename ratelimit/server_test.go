@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"slices"
+	"strconv"
 	"sync"
 	"testing"
 	"time"
@@ -15,6 +16,8 @@ import (
 type counter struct {
 	n   int
 	per time.Duration
+
+	senders []*counter // of one sending number each; may be none
 
 	mu       sync.Mutex
 	moments  []time.Time
@@ -35,6 +38,24 @@ func (c *counter) attempt(now time.Time) bool {
 		return false
 	}
 	return true
+}
+
+// below gives the counter one for each of some senders.
+func (c *counter) below(senders, n int) *counter {
+	for range senders {
+		c.senders = append(c.senders, &counter{n: n, per: c.per})
+	}
+	return c
+}
+
+// beyond returns how many attempts made a window of a sender hold too many.
+func (c *counter) beyond() int {
+	sum := 0
+	for _, one := range c.senders {
+		_, violated := one.totals()
+		sum += violated
+	}
+	return sum
 }
 
 func (c *counter) totals() (attempts, violated int) {
@@ -69,7 +90,11 @@ func serve(t testing.TB, c *counter, d delays) string {
 	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		there, back := d()
 		after(there)
-		ok := c.attempt(time.Now())
+		now := time.Now()
+		ok := c.attempt(now)
+		if from, err := strconv.Atoi(r.URL.Query().Get("from")); err == nil && from < len(c.senders) {
+			ok = c.senders[from].attempt(now) && ok
+		}
 		after(back)
 		if ok {
 			w.WriteHeader(http.StatusAccepted)

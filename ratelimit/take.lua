@@ -116,7 +116,10 @@ end
 
 local by_name = {}
 for _, l in ipairs(limits) do by_name[l.name] = l end
-for _, l in ipairs(limits) do space(l) end
+for _, l in ipairs(limits) do
+  space(l)
+  l.ready = s.clock
+end
 
 -- How often a lane was passed over, of those that have a share.
 local passed = {}
