@@ -57,7 +57,7 @@ func (s *service) connect(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	s.redis, s.asks = target.Worker(), target.Producer()
+	s.redis, s.asks = redisconn.Pipelined(target.Worker()), target.Producer()
 	if err := redisconn.Wait(ctx, s.asks, 5*time.Minute, s.log); err != nil {
 		return err
 	}

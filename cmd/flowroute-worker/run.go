@@ -200,8 +200,6 @@ func notYet(c *config.Config) []string {
 		name string
 		set  bool
 	}{
-		{"RATE_PER_NUMBER_PER_SECOND", c.RatePerNumber.N > 0},
-		{"RATE_OVERRIDES", len(c.RateOverrides) > 0},
 		{"EVENTS_URL", c.EventsURL != ""},
 	} {
 		if v.set {

@@ -16,6 +16,7 @@ import (
 	"github.com/flowroute-worker/flowroute-worker/jobs/inventory"
 	"github.com/flowroute-worker/flowroute-worker/jobs/ledger"
 	"github.com/flowroute-worker/flowroute-worker/jobs/mdr"
+	"github.com/flowroute-worker/flowroute-worker/jobs/redisconn"
 	"github.com/flowroute-worker/flowroute-worker/jobs/resolve"
 	"github.com/flowroute-worker/flowroute-worker/jobs/worker"
 	"github.com/flowroute-worker/flowroute-worker/ratelimit"
@@ -29,7 +30,7 @@ type redisClients struct {
 }
 
 func openRedis(s settings) redisClients {
-	return redisClients{producer: s.target.Producer(), worker: s.target.Worker()}
+	return redisClients{producer: s.target.Producer(), worker: redisconn.Pipelined(s.target.Worker())}
 }
 
 func (r redisClients) close() {
@@ -219,6 +220,6 @@ func (v *service) newWorker() (*worker.Worker, error) {
 		Syncs: map[ledger.Type]worker.Syncer{ledger.SyncMDR: records, ledger.SyncNumbers: numbers}, Numbers: v.numbers,
 		Guard: guard, Callback: v.receiptURL(),
 		Timeout: v.Timeout, Settle: v.AmbiguousSettle, GiveUp: v.AmbiguousMax, Concurrency: v.WorkerConcurrency,
-		Rates: v.limits, ShutdownTimeout: v.ShutdownTimeout, Poll: v.o.poll, Metrics: v.metrics, Logger: v.log,
+		Rates: v.limits, Caps: v.caps.of(), ShutdownTimeout: v.ShutdownTimeout, Poll: v.o.poll, Metrics: v.metrics, Logger: v.log,
 	})
 }

@@ -18,6 +18,7 @@ type settings struct {
 	*config.Config
 	target redisconn.Target
 	limits ratelimit.Limits
+	caps   senderCaps
 }
 
 // need is what a command cannot do without.
@@ -64,18 +65,9 @@ func (w world) settings(ctx context.Context, needs need) (settings, error) {
 		{"RATE_LOOKUPS_PER_SECOND", cfg.RateLookups, &s.limits.Lookups},
 		{"RATE_NUMBERS_PER_SECOND", cfg.RateNumbers, &s.limits.Numbers},
 	} {
-		*rate.to = ratelimit.Rate{N: rate.from.N, Per: rate.from.Per}
-		if rate.to.IsZero() {
-			continue
-		}
-		if _, err := ratelimit.ParseRate(strconv.Itoa(rate.to.N) + "/" + strconv.FormatFloat(rate.to.Per.Seconds(), 'f', -1, 64)); err != nil {
-			rule := err.Error()
-			if bad, ok := errors.AsType[*ratelimit.RateError](err); ok {
-				rule = bad.Reason
-			}
-			refuse(rate.name, "cannot be kept: "+rule)
-		}
+		*rate.to = keepable(rate.name, rate.from, refuse)
 	}
+	s.caps = newSenderCaps(cfg, refuse)
 	if cfg.MDRRetention < minMDRRetention {
 		refuse("MDR_RETENTION", "must be at least "+minMDRRetention.String())
 	}
@@ -87,6 +79,22 @@ func (w world) settings(ctx context.Context, needs need) (settings, error) {
 		return s, &configError{problems}
 	}
 	return s, nil
+}
+
+// keepable is a rate as the limiter takes it; one that it cannot keep is refused.
+func keepable(name string, rate config.Rate, refuse func(name, rule string)) ratelimit.Rate {
+	r := ratelimit.Rate{N: rate.N, Per: rate.Per}
+	if r.IsZero() {
+		return r
+	}
+	if _, err := ratelimit.ParseRate(strconv.Itoa(r.N) + "/" + strconv.FormatFloat(r.Per.Seconds(), 'f', -1, 64)); err != nil {
+		rule := err.Error()
+		if bad, ok := errors.AsType[*ratelimit.RateError](err); ok {
+			rule = bad.Reason
+		}
+		refuse(name, "cannot be kept: "+rule)
+	}
+	return r
 }
 
 // flatten takes a joined error apart.
