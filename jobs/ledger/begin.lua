@@ -9,7 +9,7 @@
 -- returns {ready} | {go, ms left, attempt, resolve at} | {early, ms} | {behind, id} |
 --         {open, state, ms} | {ended, state} | {stale} | {outrun} | {claimed, id} |
 --         {fenced} | {recheck} | {unread} | {missing} | {newer}; with 18, go is followed by
---         the payload and the fields as they were before
+--         payload, queue, generation, created, due, x, posts so far, '1' if un, subject and fingerprint
 local id, token, number, most, fp = ARGV[1], ARGV[3], ARGV[10], ARGV[11], ARGV[14]
 
 -- orphaned takes a record of this fingerprint that became nobody's when Redis lost
@@ -36,11 +36,7 @@ local before = {}
 if ARGV[18] == '1' then
   if f.s == 'q' and not f.cf then return {'unread'} end
   fp = f.cf or ''
-  before[1] = redis.call('GET', P .. 'p:' .. id) or ''
-  for field, value in pairs(f) do
-    before[#before + 1] = field
-    before[#before + 1] = value
-  end
+  before = {redis.call('GET', P .. 'p:' .. id) or '', f.l, f.g, f.c, f.d, f.x, f.n, f.un or '', f.i, fp}
 end
 
 if f.s == 's' and f.k == token then

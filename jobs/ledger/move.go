@@ -36,13 +36,7 @@ func (l *Ledger) Begin(ctx context.Context, in Intent) (Begun, error) {
 		b.State, b.Attempt = Sending, int(r.int(2))
 		b.Left, b.ResolveAt = time.Duration(r.int(1))*time.Millisecond, time.UnixMilli(r.int(3))
 		if in.Unread {
-			fields := fieldsOf(r, 5)
-			b.Fingerprint = readFingerprint(fields["cf"])
-			job, err := readHot(in.ID, r.text(4), fields)
-			if err != nil {
-				return Begun{}, fmt.Errorf("begin job: %w", err)
-			}
-			b.Job = &job
+			b.Job, b.Fingerprint = begunJob(in.ID, r), readFingerprint(r.text(13))
 		}
 	case Early:
 		b.State, b.Wait = Queued, time.Duration(r.int(1))*time.Millisecond
@@ -55,6 +49,16 @@ func (l *Ledger) Begin(ctx context.Context, in Intent) (Begun, error) {
 		b.Other, _ = ParseID(r.text(1))
 	}
 	return b, nil
+}
+
+// begunJob is the message that an intent was written for without its being read.
+func begunJob(id ID, r reply) *Job {
+	job := Job{
+		ID: id, Type: SendMessage, State: Queued, Payload: []byte(r.text(4)), Queue: queueOf(r.text(5)[0]), Generation: int(r.int(6)),
+		Created: time.UnixMilli(r.int(7)), Due: moment(r.text(8)), Expires: moment(r.text(9)), Attempts: int(r.int(10)), Uncertain: r.text(11) != "",
+	}
+	job.readSubject(r.text(12))
+	return &job
 }
 
 // Settle writes what became of an attempt, and claims its MDR. It is to be called
