@@ -324,36 +324,3 @@ func TestRedisClockJumps(t *testing.T) {
 		r.within(0, 50*time.Millisecond)
 	})
 }
-
-// TestAssumptions breaks what the theorem assumes, to show that it is needed,
-// and that the counter sees it.
-func TestAssumptions(t *testing.T) {
-	t.Parallel()
-	second := func(t *testing.T, r *rig, p *party, first time.Time) {
-		t.Helper()
-		p.take()
-		if gap := time.Since(first); gap >= time.Second {
-			t.Errorf("got the next attempt %v after this one, want it too early", gap)
-		}
-	}
-	bubble(t, "a request without an answer on its way for longer than D", 1, func(t *testing.T, r *rig) {
-		a := r.join(true)
-		a.take().Written(nil)
-		arrives := time.Now().Add(r.o.PathDelay + 200*time.Millisecond)
-		second(t, r, a, arrives)
-	})
-	bubble(t, "a request that leaves after its deadline", 1, func(t *testing.T, r *rig) {
-		a, b := r.join(true), r.join(false)
-		a.take()
-		a.cut(true)
-		leaves := time.Now().Add(rigLease + rigMargin)
-		second(t, r, b, leaves)
-	})
-	bubble(t, "a fresh start that is none", 1, func(t *testing.T, r *rig) {
-		a := r.join(true)
-		a.take()
-		written := time.Now()
-		r.redis.FlushAll()
-		second(t, r, r.join(true), written)
-	})
-}

@@ -180,6 +180,21 @@ func TestCaps(t *testing.T) {
 		b.send("bulk", from("1", 5)).Responded()
 		r.within(time.Second, 1100*time.Millisecond)
 	})
+	bubble(t, "an OTP whose sender is capped holds up nobody", 5, func(t *testing.T, r *rig) {
+		a, b := r.join(true), r.join(false)
+		slow := ratelimit.Cap{Name: "from:1", Rate: per(1, 20*time.Second)}
+		a.send("otp", slow).Responded()
+		for range 5 {
+			go func() { _, _ = a.Take(t.Context(), "sms", "otp", slow) }()
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+		defer cancel()
+		here, there := a.flood(ctx, "sms", "sync", 3), b.flood(ctx, "sms", "bulk", 10)
+		if got := len(here()) + len(there()); got < 46 {
+			t.Errorf("got %d grants in 10 s, want at least 46", got)
+		}
+		a.Drain()
+	})
 	bubble(t, "a cap of one in a long time is waited for", 50, func(t *testing.T, r *rig) {
 		a, b := r.join(true), r.join(false)
 		slow := ratelimit.Cap{Name: "from:1", Rate: per(1, 25*time.Second)}
@@ -188,6 +203,38 @@ func TestCaps(t *testing.T) {
 		r.within(25*time.Second, 25300*time.Millisecond)
 		a.send("bulk", slow)
 		r.within(50*time.Second, 50600*time.Millisecond)
+	})
+	bubble(t, "grants of the account are spread while many senders wait", 5, func(t *testing.T, r *rig) {
+		a, b := r.join(true), r.join(false)
+		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+		defer cancel()
+		var mu sync.Mutex
+		var grants []time.Duration
+		var all sync.WaitGroup
+		for i := range 20 {
+			all.Go(func() {
+				for {
+					p, err := []*party{a, b}[i%2].Take(ctx, "sms", "bulk", from(fmt.Sprint(i/2), 1))
+					if err != nil {
+						return
+					}
+					mu.Lock()
+					grants = append(grants, time.Since(r.start))
+					mu.Unlock()
+					time.Sleep(20 * time.Millisecond)
+					p.Responded()
+				}
+			})
+		}
+		all.Wait()
+		for i := 1; i < len(grants); i++ {
+			if gap := grants[i] - grants[i-1]; grants[i] > 0 && gap < 180*time.Millisecond {
+				t.Errorf("got %v between grants %d and %d, want at least 180 ms", gap, i-1, i)
+			}
+		}
+		if len(grants) < 46 {
+			t.Errorf("got %d grants in 10 s, want at least 46", len(grants))
+		}
 	})
 	bubble(t, "who waits for a cap is counted here", 50, func(t *testing.T, r *rig) {
 		a := r.join(true)

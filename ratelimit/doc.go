@@ -15,7 +15,8 @@
 //
 // Permits live in Redis. All limits of one request are taken in one script
 // call: an MMS takes an MMS permit and an SMS permit, a look-up one of each of
-// its limits. A process that dies leaves its permits to a lease that ends when
+// its limits, and each request of every [Cap] that it comes with: of its sending
+// number, of its campaign. A process that dies leaves its permits to a lease that ends when
 // its last request can no longer be counted.
 //
 // # Waiting
@@ -27,6 +28,21 @@
 // While anybody waits, the grants of one limit are at least 0.9/n s apart, so
 // that permits do not come back in a bunch; an idle limit delays nobody. Each
 // process has one call to Redis under way for each [Kind], however many wait.
+//
+// Who waits for a cap holds up nobody else. A call presents a few of those whose
+// caps are believed to have a permit; for the others the process knows when that
+// may be. Within a cap the lanes are served in the same order, and within a lane
+// first come, first served across processes. A cap that has nothing left today is
+// not waited for: see [CapError].
+//
+// # When the account allows less
+//
+// A 429 all the same means that somebody else uses the account, or that it is
+// allowed less than it is configured for. [Permit.RateLimited] pauses the kind as
+// long as the answer asks, and shrinks its limit by a quarter for all processes;
+// the 429s of one burst count as one. It grows back evenly, a quarter of the limit
+// in 50 s, never beyond what is configured. The state in Redis keeps it over
+// restarts.
 //
 // # When something is lost
 //

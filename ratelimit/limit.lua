@@ -18,8 +18,8 @@ local function effective(s, l)
   local n, per, day, known = l.n, l.per, l.day, nil
   local all = redis.call('HGETALL', l.rates)
   for i = 1, #all, 2 do
-    local vn, vper, seen, vday = string.match(all[i + 1], '^(%d+) (%d+) (%d+) (%d+)$')
-    seen, vn, vper, vday = int(seen), int(vn), int(vper), int(vday)
+    local vn, vper, seen, vday = string.match(all[i + 1], '^(%d+) (%d+) (%d+) ?(%d*)$')
+    seen, vn, vper, vday = int(seen), int(vn), int(vper), int(vday ~= '' and vday)
     if all[i] == ME then
       if vn == l.n and vper == l.per and vday == l.day then known = seen end
     elseif math.abs(s.clock - seen) > DECLARED then

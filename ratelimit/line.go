@@ -367,11 +367,11 @@ func (ln *line) hand(p *Permit, q *queue) {
 // first removes and returns the first waiter of a queue, else of another lane's,
 // else nil.
 func (ln *line) first(q *queue) *waiter {
-	for _, lane := range append([]Lane{q.id.lane}, Lanes()...) {
-		other := ln.room.queues[queueID{lane, q.id.caps}]
-		if lane == q.id.lane {
-			other = q
-		}
+	all := []*queue{q}
+	for _, lane := range Lanes() {
+		all = append(all, ln.room.queues[queueID{lane, q.id.caps}])
+	}
+	for _, other := range all {
 		if other != nil && len(other.waiting) > 0 {
 			w := other.waiting[0]
 			other.waiting = other.waiting[1:]

@@ -51,9 +51,22 @@ import (
 // + D: then it was among those that the phantoms stand for, even if the state
 // was lost more than once since its grant. An older one is added to them.
 //
-// The tests attack this: attacks_bubble_test.go has the sequences of events that
-// break it where a rule is missing, and what happens without each assumption;
-// schedule_bubble_test.go draws others; TestProcesses stops and kills real ones.
+// A [Cap] is a limit like the account's, with permits and phantoms of its own, but
+// what is known of it is removed when it is idle. That is when none of its permits
+// is out, by the limiter's clock (no key that holds permits has a TTL, since Redis'
+// clock may jump), and lost ones no longer matter. A cap of which nothing is known
+// is therefore one without permits out, or one whose permits were lost with
+// everything else: until those no longer matter it begins with phantoms. Where its
+// permits alone are gone the state still says that it was born, and all counts as
+// lost.
+//
+// A limit that 429s have shrunk has fewer permits, in a period that is longer by
+// what is not a whole one: n in a second bounds it as before.
+//
+// The tests attack this: attacks_bubble_test.go and caps_bubble_test.go have the
+// sequences of events that break it where a rule is missing; schedule_bubble_test.go
+// draws others; TestProcesses stops and kills real ones. What happens without each
+// assumption is counted apart, in assumptions_bubble_test.go.
 
 const (
 	// ackDelay is assumption 2's way from the peer's kernel to its counter.

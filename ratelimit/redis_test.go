@@ -95,7 +95,9 @@ func TestRealRedisCaps(t *testing.T) {
 	a := start(t, srv.Client(), o)
 	take(t, a).Responded() // fresh, before another one joins
 	b := start(t, srv.Client(), quick(50))
-	capped := func(name string, n int, d time.Duration) ratelimit.Cap { return ratelimit.Cap{Name: name, Rate: per(n, d)} }
+	capped := func(name string, n int, d time.Duration) ratelimit.Cap {
+		return ratelimit.Cap{Name: name, Rate: per(n, d)}
+	}
 	slow, quick := capped("slow", 1, 1500*time.Millisecond), capped("quick", 2, 200*time.Millisecond)
 	begin := time.Now()
 	took := func(what string, least, most time.Duration) {
@@ -329,6 +331,9 @@ func TestProcesses(t *testing.T) {
 		sum.Lost += one.Lost
 	}
 	t.Logf("%d attempts; of the living: %+v", attempts, sum)
+	if beyond := c.fixed(); beyond > 0 {
+		t.Errorf("got %d attempts beyond the limit in fixed windows, want none", beyond)
+	}
 	if beyond := c.beyond(); beyond > 0 {
 		t.Errorf("got %d attempts beyond what their numbers may, want none", beyond)
 	}

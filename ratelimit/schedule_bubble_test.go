@@ -191,6 +191,9 @@ func (w *world) attempt(p *ratelimit.Permit, sender *counter) {
 	select {
 	case <-answered:
 		time.Sleep(w.mostly(0, 3*time.Second)) // we are stopped
+		if w.chance(2) {
+			p.RateLimited(0)
+		}
 		p.Responded()
 	case <-patience.C:
 		if w.chance(80) {

@@ -33,9 +33,11 @@ func (c *counter) attempt(now time.Time) bool {
 		i--
 	}
 	c.moments = slices.Insert(c.moments, i, now)
-	if i >= c.n && now.Sub(c.moments[i-c.n]) < c.per {
-		c.violated++
-		return false
+	for last := i; last <= i+c.n && last < len(c.moments); last++ { // of each window that it is in
+		if last >= c.n && c.moments[last].Sub(c.moments[last-c.n]) < c.per {
+			c.violated++
+			return false
+		}
 	}
 	return true
 }
@@ -56,6 +58,26 @@ func (c *counter) beyond() int {
 		sum += violated
 	}
 	return sum
+}
+
+// fixed returns how many attempts are beyond the limit in windows that do not
+// slide, at the phase at which they are most.
+func (c *counter) fixed() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	worst := 0
+	for phase := range 20 {
+		windows := make(map[int64]int)
+		beyond := 0
+		for _, at := range c.moments {
+			window := at.Add(c.per*time.Duration(phase)/20).UnixNano() / int64(c.per)
+			if windows[window]++; windows[window] > c.n {
+				beyond++
+			}
+		}
+		worst = max(worst, beyond)
+	}
+	return worst
 }
 
 func (c *counter) totals() (attempts, violated int) {

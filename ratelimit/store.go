@@ -189,12 +189,14 @@ func (s *store) take(ctx context.Context, epoch string, c *call) (reply, error) 
 	}
 	args := terms([]any{string(c.kind), c.number, c.token, s.o.hold().Microseconds(), c.lanes}, c.set)
 	args = append(args, len(c.caps))
-	c.days = make(map[string][2]string)
 	for _, l := range c.caps {
 		days, end := s.days(l, s.clock.redis(c.asked))
 		keys = append(keys, l.out, l.told, l.line)
 		if l.cap.PerDay > 0 {
 			keys = append(keys, days[0], days[1])
+			if c.days == nil {
+				c.days = make(map[string][2]string)
+			}
 			c.days[l.name] = days
 		}
 		args = append(args, l.name, l.rate.N, l.rate.Per.Microseconds(), l.cap.PerDay, end.UnixMicro())
