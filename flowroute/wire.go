@@ -42,7 +42,7 @@ func newTransport(timeout time.Duration, roots *x509.CertPool) *http.Transport {
 		Proxy:               nil,
 		DialContext:         d.dial,
 		DialTLSContext:      d.dialTLS,
-		MaxIdleConnsPerHost: 64,
+		MaxIdleConnsPerHost: 256,
 		IdleConnTimeout:     idleTimeout,
 		WriteBufferSize:     writeBuffer,
 
