@@ -36,17 +36,20 @@ func (c senderCaps) of() func(flowroute.E164) []ratelimit.Cap {
 	if c.all.IsZero() && len(c.own) == 0 {
 		return nil
 	}
-	return func(sender flowroute.E164) []ratelimit.Cap {
-		cap := ratelimit.Cap{Name: "from:" + sender.Digits(), Rate: c.all, Zone: c.zone}
-		if o, ok := c.own[sender]; ok {
-			cap.PerDay = o.PerDay
-			if o.Rate.N > 0 {
-				cap.Rate = ratelimit.Rate{N: o.Rate.N, Per: o.Rate.Per}
-			}
+	return c.at
+}
+
+// at are the caps of one number.
+func (c senderCaps) at(sender flowroute.E164) []ratelimit.Cap {
+	own := ratelimit.Cap{Name: "from:" + sender.Digits(), Rate: c.all, Zone: c.zone}
+	if o, ok := c.own[sender]; ok {
+		own.PerDay = o.PerDay
+		if o.Rate.N > 0 {
+			own.Rate = ratelimit.Rate{N: o.Rate.N, Per: o.Rate.Per}
 		}
-		if cap.Rate.IsZero() && cap.PerDay == 0 {
-			return nil
-		}
-		return []ratelimit.Cap{cap}
 	}
+	if own.Rate.IsZero() && own.PerDay == 0 {
+		return nil
+	}
+	return []ratelimit.Cap{own}
 }

@@ -10,6 +10,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/hibiken/asynq"
+
 	"github.com/flowroute-worker/flowroute-worker/flowroute"
 	"github.com/flowroute-worker/flowroute-worker/jobs"
 	"github.com/flowroute-worker/flowroute-worker/jobs/console"
@@ -37,7 +39,8 @@ func (v *service) httpServer() (*httpapi.Server, error) {
 	}
 	if v.limiter != nil {
 		pages.Limits = v.limitLines
-		o.Limits = func(ctx context.Context) (any, error) { return readLimits(ctx, v.limiter) }
+		from := backlogSource{v.jobs.Ledger(), asynq.NewInspectorFromRedisClient(v.redis.producer), v.caps}
+		o.Limits = func(ctx context.Context) (any, error) { return readLimits(ctx, v.limiter, from) }
 	}
 	for _, token := range v.APITokens {
 		o.Tokens = append(o.Tokens, httpapi.Token{Name: token.Name, Secret: token.Value.Reveal()})

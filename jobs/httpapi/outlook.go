@@ -23,6 +23,8 @@ func outlook(job jobs.Job) string {
 			". Then: flowroute-worker review resolve " + job.ID.String() + " --as accepted|not-sent"
 	case job.State == ledger.Queued && !job.AbsentAt.IsZero():
 		return "Flowroute's records, proven current, do not have it: it is posted again"
+	case job.State == ledger.Queued && job.Parked != "":
+		return "it waits for a limit of its own, that of its sending number or of MMS: flowroute-worker limits show"
 	case !isOpen(job):
 		return ""
 	case job.State == ledger.Sending:

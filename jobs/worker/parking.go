@@ -31,14 +31,14 @@ type parking struct {
 
 	mu     sync.Mutex
 	ctx    context.Context // of run; nil before
-	served map[place]bool
+	served map[Place]bool
 	work   sync.WaitGroup
 }
 
-func newParking(w *Worker) *parking { return &parking{Worker: w, served: map[place]bool{}} }
+func newParking(w *Worker) *parking { return &parking{Worker: w, served: map[Place]bool{}} }
 
 // park lets a message wait at its place.
-func (w *Worker) park(ctx context.Context, job ledger.Job, at place) error {
+func (w *Worker) park(ctx context.Context, job ledger.Job, at Place) error {
 	parked, err := w.ledger.Park(ctx, job.ID, job.Generation, at.String())
 	if parked {
 		w.parking.serve(at)
@@ -59,7 +59,7 @@ func (p *parking) run(ctx context.Context) {
 			p.log.WarnContext(ctx, "places where messages wait not read", "err", err)
 		}
 		for text := range places {
-			if at, ok := parsePlace(text); ok {
+			if at, ok := ParsePlace(text); ok {
 				p.serve(at)
 			} else {
 				p.log.WarnContext(ctx, "messages wait at a place that this version does not know", "limit_key", text)
@@ -86,7 +86,7 @@ func (p *parking) wait() {
 }
 
 // serve sees to it that somebody waits for permits for this place.
-func (p *parking) serve(at place) {
+func (p *parking) serve(at Place) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.ctx == nil || p.ctx.Err() != nil || p.served[at] {
@@ -102,7 +102,7 @@ func (p *parking) serve(at place) {
 
 // post takes permits and posts messages until none is left at the place. It reports
 // whether it is to be called again: after a rest, or as another may just have come.
-func (p *parking) post(ctx context.Context, at place) (again bool) {
+func (p *parking) post(ctx context.Context, at Place) (again bool) {
 	room := make(chan struct{}, p.o.Concurrency)
 	for {
 		select {
@@ -110,7 +110,7 @@ func (p *parking) post(ctx context.Context, at place) (again bool) {
 		case <-ctx.Done():
 			return false
 		}
-		a, err := p.permit(ctx, at.kind, at.lane, p.caps(at.sender)...)
+		a, err := p.permit(ctx, at.Kind, at.Lane, p.caps(at.Sender)...)
 		if err != nil {
 			p.rest(ctx, err)
 			return true
@@ -137,7 +137,7 @@ func (p *parking) post(ctx context.Context, at place) (again bool) {
 
 // next takes the oldest message of a place that is still to be posted. Those whose time
 // is over end here, for which no permit is used.
-func (p *parking) next(ctx context.Context, at place) (job ledger.Job, left int, err error) {
+func (p *parking) next(ctx context.Context, at Place) (job ledger.Job, left int, err error) {
 	for range 20 {
 		var ids []ledger.ID
 		if ids, left, err = p.ledger.Unpark(ctx, at.String(), 1); err != nil || len(ids) == 0 {
@@ -161,7 +161,7 @@ func (p *parking) next(ctx context.Context, at place) (job ledger.Job, left int,
 }
 
 // leave ends the service of a place where nobody waits, unless somebody has come.
-func (p *parking) leave(ctx context.Context, at place) (again bool) {
+func (p *parking) leave(ctx context.Context, at Place) (again bool) {
 	p.mu.Lock()
 	delete(p.served, at)
 	p.mu.Unlock()
@@ -189,7 +189,7 @@ func (p *parking) rest(ctx context.Context, err error) {
 }
 
 // one posts one message with a permit.
-func (p *parking) one(ctx context.Context, at place, job ledger.Job, a *attempt) {
+func (p *parking) one(ctx context.Context, at Place, job ledger.Job, a *attempt) {
 	p.Worker.at(PointPermit, job.ID)
 	defer p.Worker.at(PointDone, job.ID)
 	wait, again := p.attempt(ctx, job, a)

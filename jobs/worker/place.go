@@ -8,47 +8,50 @@ import (
 	"github.com/flowroute-worker/flowroute-worker/ratelimit"
 )
 
-// place is where messages wait that share a limit which others do not have: a sending
+// Place is where messages wait that share a limit which others do not have: a sending
 // number's own, or that of MMS. Its text is kind, lane and, where the number has caps,
 // its digits: "sms.bulk.12065550100", "mms.otp".
-type place struct {
-	kind   ratelimit.Kind
-	lane   ratelimit.Lane
-	sender flowroute.E164
+type Place struct {
+	Kind   ratelimit.Kind // sms or mms
+	Lane   ratelimit.Lane
+	Sender flowroute.E164 // zero: any
 }
 
-func (p place) String() string {
-	text := string(p.kind) + "." + string(p.lane)
-	if !p.sender.IsZero() {
-		text += "." + p.sender.Digits()
+// String is what [ParsePlace] reads.
+func (p Place) String() string {
+	text := string(p.Kind) + "." + string(p.Lane)
+	if !p.Sender.IsZero() {
+		text += "." + p.Sender.Digits()
 	}
 	return text
 }
 
-func parsePlace(text string) (place, bool) {
+// ParsePlace reads the text of a place, as [ledger.Ledger.Parked] has it; false: it is
+// none.
+func ParsePlace(text string) (Place, bool) {
 	kind, rest, _ := strings.Cut(text, ".")
 	lane, digits, capped := strings.Cut(rest, ".")
-	p := place{kind: ratelimit.Kind(kind), lane: ratelimit.Lane(lane)}
+	p := Place{Kind: ratelimit.Kind(kind), Lane: ratelimit.Lane(lane)}
 	if capped {
 		var err error
-		if p.sender, err = flowroute.ParseE164("+" + digits); err != nil {
-			return place{}, false
+		if p.Sender, err = flowroute.ParseE164("+" + digits); err != nil {
+			return Place{}, false
 		}
 	}
-	return p, p.kind == ratelimit.KindSMS || p.kind == ratelimit.KindMMS
+	return p, p.Kind == ratelimit.KindSMS || p.Kind == ratelimit.KindMMS
 }
 
 // placeOf is where a message waits for a limit of its own; zero: it has none.
-func (w *Worker) placeOf(job ledger.Job, message flowroute.Message) place {
-	at := place{kind: ratelimit.KindSMS, lane: laneOf(job.Queue)}
+func (w *Worker) placeOf(job ledger.Job, message flowroute.Message) Place {
+	at := Place{Kind: ratelimit.KindSMS, Lane: laneOf(job.Queue)}
 	if message.MMS() {
-		at.kind = ratelimit.KindMMS
+		at.Kind = ratelimit.KindMMS
 	}
 	if len(w.caps(message.From)) > 0 {
-		at.sender = message.From
+		at.Sender = message.From
 	}
-	if at.sender.IsZero() && (at.kind == ratelimit.KindSMS || w.o.Rates.MMS.IsZero()) {
-		return place{}
+	if at.Sender.IsZero() && (at.Kind == ratelimit.KindSMS || w.o.Rates.MMS.IsZero()) {
+		return Place{}
 	}
 	return at
 }

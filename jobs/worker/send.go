@@ -32,7 +32,7 @@ func (w *Worker) send(ctx context.Context, job ledger.Job) error {
 		}
 	}
 	message := spec.Flowroute()
-	if at := w.placeOf(job, message); at != (place{}) {
+	if at := w.placeOf(job, message); at != (Place{}) {
 		return w.park(ctx, job, at)
 	}
 	fingerprint := jobs.FingerprintOf(message)
