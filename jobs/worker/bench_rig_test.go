@@ -13,6 +13,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/redis/go-redis/v9"
+
 	"github.com/flowroute-worker/flowroute-worker/flowroute/flowroutetest"
 	"github.com/flowroute-worker/flowroute-worker/jobs"
 	"github.com/flowroute-worker/flowroute-worker/jobs/redistest"
@@ -24,14 +26,15 @@ type benchRig struct {
 	*testing.B
 	sim  *flowroutetest.Server
 	db   *redistest.DB
+	rdb  redis.UniversalClient
 	jobs *jobs.Client
 }
 
-func newBenchRig(b *testing.B, o flowroutetest.Options) benchRig {
+func newBenchRig(b *testing.B, db *redistest.DB, o flowroutetest.Options) benchRig {
 	b.Helper()
 	o.KeepRequests = 1
-	r := benchRig{B: b, sim: flowroutetest.NewServer(b, o), db: redistest.New(b)}
-	client, err := jobs.NewClient(r.db.Client(), jobs.Options{})
+	r := benchRig{B: b, sim: flowroutetest.NewServer(b, o), db: db, rdb: db.Client()}
+	client, err := jobs.NewClient(r.rdb, jobs.Options{})
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -151,7 +154,7 @@ func (r benchRig) until(patience time.Duration, holds func() bool) {
 // info sums up fields of Redis' INFO; 0 where an imitation does not tell them.
 func (r benchRig) info(fields ...string) (sum float64) {
 	r.Helper()
-	for line := range strings.Lines(r.db.Client().Info(r.Context(), "cpu", "memory").Val()) {
+	for line := range strings.Lines(r.rdb.Info(r.Context(), "cpu", "memory").Val()) {
 		name, text, _ := strings.Cut(strings.TrimSpace(line), ":")
 		if value, err := strconv.ParseFloat(text, 64); err == nil && slices.Contains(fields, name) {
 			sum += value

@@ -72,7 +72,7 @@ func median(runs []sendRun, of func(sendRun) float64) float64 {
 
 // measureSend lets one process send what was enqueued before.
 func measureSend(b *testing.B, plain bool) sendRun {
-	r := newBenchRig(b, flowroutetest.Options{})
+	r := newBenchRig(b, redistest.New(b), flowroutetest.Options{})
 	n := *benchMessages
 	if plain {
 		enqueuePlain(b, r.db, n)
