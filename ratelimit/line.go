@@ -134,16 +134,10 @@ func (ln *line) counts() map[Lane]int {
 func (ln *line) waitingFor(name string) int {
 	ln.mu.Lock()
 	defer ln.mu.Unlock()
-	if ln.room.gates[name] == nil {
-		return 0
+	if g := ln.room.gates[name]; g != nil {
+		return g.crowd
 	}
-	n := 0
-	for _, q := range ln.room.queues {
-		if q.has(name) {
-			n += len(q.waiting)
-		}
-	}
-	return n
+	return 0
 }
 
 func (q *queue) has(name string) bool {

@@ -18,6 +18,7 @@ type queue struct {
 	booked  int  // permits that are granted but have not begun
 	fresh   bool // Redis does not know that it waits
 	counted int  // in room.open
+	crowd   int  // counted at its gates
 
 	in    *order // where it is: in its lane, or at a gate; nil: nowhere
 	at    *gate  // whose order that is, if it is parked
@@ -56,6 +57,7 @@ type gate struct {
 	freed  time.Time       // when a permit of this process came back last
 	parked map[Lane]*order // queues that wait for it
 	users  int             // queues that have it
+	crowd  int             // who waits in these
 	index  int             // among the gates that have somebody parked; -1: nobody
 }
 
@@ -167,6 +169,10 @@ func (r *room) count(q *queue) {
 	now := max(0, q.open())
 	r.open[q.id.lane] += now - q.counted
 	q.counted = now
+	for _, g := range q.gates {
+		g.crowd += len(q.waiting) - q.crowd
+	}
+	q.crowd = len(q.waiting)
 }
 
 // place puts a queue where it belongs after something about it has changed.

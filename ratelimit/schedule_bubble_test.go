@@ -224,7 +224,9 @@ func (w *world) run(d time.Duration) (attempts, violated int) {
 	}
 	for ctx.Err() == nil {
 		time.Sleep(w.between(0, 15*time.Second))
-		switch w.draw(3) {
+		switch w.draw(4) {
+		case 3:
+			w.redis.Del(fmt.Sprintf("{flowroute}:limit:a:out:cap:%d", w.draw(3)))
 		case 0:
 			w.redis.FlushAll()
 		case 1:
