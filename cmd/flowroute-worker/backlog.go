@@ -3,7 +3,6 @@ package main
 import (
 	"cmp"
 	"context"
-	"errors"
 	"math"
 	"slices"
 	"strconv"
@@ -67,6 +66,10 @@ func (v *limitsView) addBacklog(ctx context.Context, from backlogSource) error {
 	slices.SortFunc(v.Parked, func(a, b parkedView) int {
 		return cmp.Or(cmp.Compare(b.Messages, a.Messages), cmp.Compare(a.From, b.From), cmp.Compare(a.Lane, b.Lane), cmp.Compare(a.Kind, b.Kind))
 	})
+	present, err := from.queues.Queues()
+	if err != nil {
+		return err
+	}
 	before := 0
 	for _, lane := range []struct {
 		lane   ratelimit.Lane
@@ -78,14 +81,14 @@ func (v *limitsView) addBacklog(ctx context.Context, from backlogSource) error {
 	} {
 		b := laneBacklog{Lane: lane.lane, Due: parked[lane.lane], Parked: parked[lane.lane]}
 		for _, queue := range lane.queues {
-			info, err := from.queues.GetQueueInfo(queue)
-			switch {
-			case errors.Is(err, asynq.ErrQueueNotFound): // nothing was ever put into it
-			case err != nil:
-				return err
-			default:
-				b.Due += info.Pending + info.Active
+			if !slices.Contains(present, queue) {
+				continue // nothing was ever put into it
 			}
+			info, err := from.queues.GetQueueInfo(queue)
+			if err != nil {
+				return err
+			}
+			b.Due += info.Pending + info.Active
 		}
 		before += b.Due
 		if b.Due > 0 {

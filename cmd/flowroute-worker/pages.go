@@ -86,14 +86,7 @@ func (v *service) alerts(ctx context.Context) ([]console.Alert, error) {
 		return list, err
 	}
 	limits, limitErr := v.limiter.Status(ctx)
-	for _, l := range limits {
-		if l.Effective != l.Configured {
-			list = append(list, console.Alert{
-				Title:  "Processes are told different limits",
-				Detail: fmt.Sprintf("%s: %s here, %s is the lowest and holds for all.", l.Name, l.Configured, l.Effective),
-			})
-		}
-	}
+	list = append(list, v.limitAlerts(limits)...)
 	return list, errors.Join(err, limitErr)
 }
 

@@ -66,6 +66,7 @@ type service struct {
 	numbers   *inventory.Store
 	scheduler *scheduler.Scheduler
 	registry  *prometheus.Registry
+	otp       otpShare
 	metrics   *worker.Metrics
 	resolved  *resolve.Metrics
 	access    *credentialCheck
@@ -104,6 +105,7 @@ func newService(ctx context.Context, s settings, r redisClients, log *slog.Logge
 	}
 	v.events = newRecentEvents(v.jobs, log)
 	v.registry.MustRegister(v.lastSyncs()...)
+	v.registry.MustRegister(limitMetrics{v})
 	return v, nil
 }
 
