@@ -2,6 +2,7 @@ package ratelimit_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -69,6 +70,39 @@ func Example() {
 	// Output:
 	// sms: 3 of 5 out
 	// <nil>
+}
+
+// A sender that may send once per second and twice a day.
+func ExampleCap() {
+	server, err := miniredis.Run()
+	if err != nil {
+		panic(err)
+	}
+	defer server.Close()
+	rdb := redis.NewClient(&redis.Options{Addr: server.Addr()})
+	defer rdb.Close()
+	l, err := ratelimit.New(rdb, ratelimit.Options{Account: "fr-0123456789abcdef", FreshStart: true,
+		Limits: ratelimit.Limits{SMS: ratelimit.Rate{N: 5, Per: time.Second}}})
+	if err != nil {
+		panic(err)
+	}
+	sender := ratelimit.Cap{Name: "from:12065550100", Rate: ratelimit.Rate{N: 1, Per: time.Second}, PerDay: 2}
+	for range 3 {
+		p, err := l.Take(context.Background(), ratelimit.KindSMS, ratelimit.LaneNormal, sender)
+		if errors.Is(err, ratelimit.ErrCapUsedUp) {
+			fmt.Println("no more today")
+			continue
+		}
+		if err != nil {
+			panic(err)
+		}
+		p.Responded()
+		fmt.Println("sent")
+	}
+	// Output:
+	// sent
+	// sent
+	// no more today
 }
 
 func ExampleParseRate() {

@@ -28,7 +28,7 @@ type world struct {
 	rngMu sync.Mutex
 	redis *miniredis.Miniredis
 	count *counter
-	caps  map[string]*counter // of each sender, one per second
+	caps  map[string]*counter // of each sender
 	o     ratelimit.Options
 
 	rest sync.WaitGroup // what goes on without its process
@@ -131,8 +131,8 @@ func (w *world) process(ctx context.Context, fresh bool) {
 			for ctx.Err() == nil {
 				var caps []ratelimit.Cap
 				sender := fmt.Sprint(w.draw(3))
-				if w.chance(60) {
-					caps = []ratelimit.Cap{{Name: sender, Rate: ratelimit.Rate{N: 1, Per: time.Second}}}
+				if c := w.caps[sender]; w.chance(60) {
+					caps = []ratelimit.Cap{{Name: sender, Rate: ratelimit.Rate{N: c.n, Per: c.per}}}
 				} else {
 					sender = ""
 				}
@@ -204,7 +204,7 @@ func (w *world) attempt(p *ratelimit.Permit, sender *counter) {
 
 // run lets the world go on for a while, with losses and jumps, and returns how
 // many attempts were counted, and how many made a second hold more than n, or
-// more than one of a sender that is capped.
+// what a sender may.
 func (w *world) run(d time.Duration) (attempts, violated int) {
 	ctx, cancel := context.WithTimeout(w.t.Context(), d)
 	defer cancel()
@@ -252,9 +252,8 @@ func newWorld(t *testing.T, seed uint64, n int) *world {
 		Limits: ratelimit.Limits{SMS: ratelimit.Rate{N: n, Per: time.Second}}}
 	w := &world{t: t, rng: rand.New(rand.NewPCG(seed, 1)), redis: m, o: o, count: &counter{n: n, per: time.Second},
 		caps: make(map[string]*counter)}
-	for sender := range 3 {
-		w.caps[fmt.Sprint(sender)] = &counter{n: 1, per: time.Second}
-	}
+	w.caps["0"], w.caps["1"] = &counter{n: 1, per: time.Second}, &counter{n: 2, per: time.Second}
+	w.caps["2"] = &counter{n: 1, per: 3 * time.Second}
 	return w
 }
 
