@@ -35,10 +35,10 @@ const benchEnv = "WORKER_BENCH_CHILD"
 type benchOrder struct {
 	Redis, API, AccessKey, SecretKey string
 
-	Plain    bool           // an asynq worker as people write it by hand
-	Handlers int            // 0: as many as the rates ask for
-	Account  ratelimit.Rate // limit of the account
-	Sender   ratelimit.Rate // and of each sending number
+	Plain    bool // an asynq worker as people write it by hand
+	Handlers int  // 0: as many as the rates ask for
+	Account  ratelimit.Limits
+	Sender   ratelimit.Rate // limit of each sending number
 	Profile  string         // file for a CPU profile; empty: none
 }
 
@@ -117,7 +117,7 @@ func TestBenchChild(t *testing.T) {
 
 // ours is a worker, resolver and limiter, put together as the command does.
 func (o benchOrder) ours(ctx context.Context, producer, consumer redis.UniversalClient) error {
-	limits, metrics := ratelimit.Limits{SMS: o.Account}, worker.NewMetrics(prometheus.NewRegistry())
+	metrics := worker.NewMetrics(prometheus.NewRegistry())
 	consumer = redisconn.Pipelined(consumer)
 	api, err := flowroute.New(flowroute.Options{BaseURL: o.API, Observe: metrics.Observe,
 		Credentials: flowroute.Credentials{AccessKey: o.AccessKey, SecretKey: o.SecretKey}})
@@ -125,7 +125,7 @@ func (o benchOrder) ours(ctx context.Context, producer, consumer redis.Universal
 		return err
 	}
 	defer api.Close()
-	limiter, err := ratelimit.New(producer, ratelimit.Options{Account: api.Account(), Limits: limits, FreshStart: true})
+	limiter, err := ratelimit.New(producer, ratelimit.Options{Account: api.Account(), Limits: o.Account, FreshStart: true})
 	if err != nil {
 		return err
 	}
@@ -141,7 +141,7 @@ func (o benchOrder) ours(ctx context.Context, producer, consumer redis.Universal
 	if err != nil {
 		return err
 	}
-	options := worker.Options{Redis: consumer, Jobs: client, API: api, Limiter: limiter, Guard: guard, Rates: limits, Concurrency: o.Handlers, Metrics: metrics}
+	options := worker.Options{Redis: consumer, Jobs: client, API: api, Limiter: limiter, Guard: guard, Rates: o.Account, Concurrency: o.Handlers, Metrics: metrics}
 	if !o.Sender.IsZero() {
 		options.Caps = func(sender flowroute.E164) []ratelimit.Cap {
 			return []ratelimit.Cap{{Name: "from:" + sender.Digits(), Rate: o.Sender}}

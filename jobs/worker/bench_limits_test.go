@@ -40,7 +40,7 @@ func BenchmarkOTP(b *testing.B) {
 			for b.Loop() {
 				r := newBenchRig(b, redistest.New(b), flowroutetest.Options{Latency: benchRoundTrip, Limits: flowroutetest.Limits{SMSPerSecond: 5, Window: flowroutetest.WindowSliding}})
 				r.enqueue(backlog(jobs.PriorityBulk, part.waiting, ours)...)
-				p := r.spawn(benchOrder{Account: perSecond(5)})
+				p := r.spawn(benchOrder{Account: ratelimit.Limits{SMS: perSecond(5)}})
 				p.tell()
 				r.pause(2 * time.Second)
 				asked := make([]time.Time, *benchOTPs)
@@ -91,7 +91,7 @@ func BenchmarkCappedSenders(b *testing.B) {
 	for b.Loop() {
 		r := newBenchRig(b, redistest.New(b), flowroutetest.Options{Latency: benchRoundTrip, Owned: numbers, Limits: flowroutetest.Limits{SMSPerSecond: 100, Window: flowroutetest.WindowSliding}})
 		r.enqueue(backlog(jobs.PriorityBulk, *benchBacklog/senders, numbers...)...)
-		p := r.spawn(benchOrder{Account: perSecond(100), Sender: perSecond(1)})
+		p := r.spawn(benchOrder{Account: ratelimit.Limits{SMS: perSecond(100)}, Sender: perSecond(1)})
 		p.tell()
 		r.pause(min(10*time.Second, *benchFor))
 		before, begun := r.sim.Counts().Requests, time.Now()

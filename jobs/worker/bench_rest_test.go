@@ -20,7 +20,7 @@ import (
 func BenchmarkIdle(b *testing.B) {
 	for b.Loop() {
 		r := newBenchRig(b, redistest.New(b), flowroutetest.Options{})
-		p := r.spawn(benchOrder{Account: perSecond(5)})
+		p := r.spawn(benchOrder{Account: ratelimit.Limits{SMS: perSecond(5), MMS: perSecond(1), Numbers: perSecond(2), Lookups: perSecond(1), LookupsShareSMS: true}})
 		p.tell()
 		r.pause(2 * time.Second) // it has begun
 		begun, before := time.Now(), p.tell()
@@ -44,7 +44,7 @@ func BenchmarkDeferredMemory(b *testing.B) {
 		empty := memory()
 		r.enqueue(backlog(jobs.PriorityBulk, *benchBacklog, ours)...)
 		waiting := memory() - empty
-		p := r.spawn(benchOrder{Account: perSecond(100), Sender: ratelimit.Rate{N: 1, Per: time.Hour}})
+		p := r.spawn(benchOrder{Account: ratelimit.Limits{SMS: perSecond(100)}, Sender: ratelimit.Rate{N: 1, Per: time.Hour}})
 		p.tell()
 		r.until(time.Minute+time.Duration(*benchBacklog)*5*time.Millisecond, func() bool {
 			places, err := r.jobs.Ledger().Parked(b.Context())
