@@ -80,11 +80,7 @@ func TestBenchChild(t *testing.T) {
 	ended := make(chan struct{})
 	stdin, reports := bufio.NewReader(os.Stdin), json.NewEncoder(os.NewFile(3, "reports"))
 	for begun := false; ; {
-		var spent syscall.Rusage
-		if err := syscall.Getrusage(syscall.RUSAGE_SELF, &spent); err != nil {
-			t.Fatal(err)
-		}
-		_ = reports.Encode(usage{time.Duration(spent.Utime.Nano() + spent.Stime.Nano()), calls.Load()})
+		_ = reports.Encode(usage{cpuTime(t), calls.Load()})
 		if _, err := stdin.ReadString('\n'); err != nil {
 			break
 		}
@@ -113,6 +109,16 @@ func TestBenchChild(t *testing.T) {
 	pprof.StopCPUProfile() // what it does to end is of no interest
 	cancel()
 	<-ended
+}
+
+// cpuTime is what this process has used, user and system.
+func cpuTime(t testing.TB) time.Duration {
+	t.Helper()
+	var spent syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &spent); err != nil {
+		t.Fatal(err)
+	}
+	return time.Duration(spent.Utime.Nano() + spent.Stime.Nano())
 }
 
 // ours is a worker, resolver and limiter, put together as the command does.

@@ -24,8 +24,9 @@ var (
 	benchProfile  = flag.String("worker.profile", "", "file for a CPU profile of the last worker process; of one written by hand with .plain at its end")
 )
 
-// sendRun is what one process needed for one message. Times are in µs.
-type sendRun struct{ rate, cpu, redis, calls float64 }
+// sendRun is what one message needed of the worker, of Redis and of the simulated
+// account. Times are CPU time in µs.
+type sendRun struct{ rate, cpu, redis, account, calls float64 }
 
 // BenchmarkSend compares, in one run, an asynq worker as people write it by hand
 // (net/http, no ledger) and this one, each in a process of its own, without a limit. The
@@ -45,7 +46,7 @@ func BenchmarkSend(b *testing.B) {
 					ours = measureSend(b, false)
 				}
 			}
-			ratio := sendRun{ours.rate / plain.rate, ours.cpu / plain.cpu, ours.redis / plain.redis, ours.calls / plain.calls}
+			ratio := sendRun{ours.rate / plain.rate, ours.cpu / plain.cpu, ours.redis / plain.redis, ours.account / plain.account, ours.calls / plain.calls}
 			b.Logf("round %d: by hand %.0f msg/s, CPU %.0f µs; ours %.0f msg/s, CPU %.0f µs: %.2f at %.2f", round+1, plain.rate, plain.cpu, ours.rate, ours.cpu, ratio.rate, ratio.cpu)
 			runs, plains, ratios = append(runs, ours), append(plains, plain), append(ratios, ratio)
 		}
@@ -56,6 +57,7 @@ func BenchmarkSend(b *testing.B) {
 			{"msg/s", func(r sendRun) float64 { return r.rate }},
 			{"cpu-µs/msg", func(r sendRun) float64 { return r.cpu }},
 			{"redis-µs/msg", func(r sendRun) float64 { return r.redis }},
+			{"account-µs/msg", func(r sendRun) float64 { return r.account }},
 			{"calls/msg", func(r sendRun) float64 { return r.calls }},
 		} {
 			b.ReportMetric(median(plains, m.of), "plain-"+m.name)
@@ -81,15 +83,15 @@ func measureSend(b *testing.B, plain bool) sendRun {
 	}
 	p := r.spawn(benchOrder{Plain: plain, Handlers: 64})
 	const user, system = "used_cpu_user", "used_cpu_sys"
-	redis, started := r.info(user, system), time.Now()
+	redis, account, started := r.info(user, system), cpuTime(b), time.Now()
 	before := p.tell()
 	r.until(time.Minute+time.Duration(n)*10*time.Millisecond, func() bool { return r.sim.Counts().Accepted >= int64(n) })
 	took, after := time.Since(started), p.tell()
-	redis = r.info(user, system) - redis
+	redis, account = r.info(user, system)-redis, cpuTime(b)-account
 	p.end()
 	each := func(total float64) float64 { return total / float64(n) }
-	return sendRun{rate: float64(n) / took.Seconds(), cpu: each(float64((after.CPU - before.CPU).Microseconds())),
-		redis: each(redis * 1e6), calls: each(float64(after.Calls - before.Calls))}
+	return sendRun{rate: float64(n) / took.Seconds(), cpu: each(float64((after.CPU - before.CPU).Microseconds())), redis: each(redis * 1e6),
+		account: each(float64(account.Microseconds())), calls: each(float64(after.Calls - before.Calls))}
 }
 
 // enqueuePlain makes the tasks of the worker written by hand.
