@@ -107,7 +107,7 @@ func (h tamper) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
 		h.p.sent++
 		send := func(cmd redis.Cmder) error { return next(ctx, cmd) }
 		isTake := len(cmd.Args()) > 6 && strings.Contains(fmt.Sprint(cmd.Args()[6]), ":call:")
-		if !isTake {
+		if !isTake || twist != nil && !cached(ctx, cmd, next) {
 			twist = nil
 		}
 		if twist != nil {
@@ -123,6 +123,16 @@ func (h tamper) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
 		}
 		return send(cmd)
 	}
+}
+
+// cached reports whether a command runs a script, and is not about to be told that
+// Redis does not have it yet.
+func cached(ctx context.Context, cmd redis.Cmder, next redis.ProcessHook) bool {
+	if cmd.Args()[0] != "evalsha" {
+		return true
+	}
+	exists := redis.NewBoolSliceCmd(ctx, "script", "exists", cmd.Args()[1])
+	return next(ctx, exists) == nil && exists.Val()[0]
 }
 
 // twist tampers with the next take that the process sends.
