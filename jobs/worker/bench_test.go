@@ -21,6 +21,7 @@ import (
 var (
 	benchRounds   = flag.Int("worker.rounds", 1, "rounds of BenchmarkSend, whose medians are reported; 5 for a figure to rely on")
 	benchMessages = flag.Int("worker.messages", 3000, "messages of each run of BenchmarkSend; 20000 for a figure to rely on")
+	benchHandlers = flag.Int("worker.handlers", 64, "handlers of each worker of BenchmarkSend")
 	benchProfile  = flag.String("worker.profile", "", "file for a CPU profile of the last worker process; of one written by hand with .plain at its end")
 )
 
@@ -81,7 +82,7 @@ func measureSend(b *testing.B, plain bool) sendRun {
 	} else {
 		r.enqueue(backlog(jobs.PriorityNormal, n, ours)...)
 	}
-	p := r.spawn(benchOrder{Plain: plain, Handlers: 64})
+	p := r.spawn(benchOrder{Plain: plain, Handlers: *benchHandlers})
 	const user, system = "used_cpu_user", "used_cpu_sys"
 	redis, account, started := r.info(user, system), cpuTime(b), time.Now()
 	before := p.tell()
