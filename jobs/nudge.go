@@ -1,6 +1,7 @@
 package jobs
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -27,6 +28,26 @@ type nudge struct {
 	V   int    `json:"v"`
 	Job string `json:"job"`
 	Gen int    `json:"gen"`
+}
+
+// readNudge reads a nudge in the form in which this version writes it, which is most
+// of what a worker reads.
+func readNudge(payload []byte) (Task, bool) {
+	rest, ok := bytes.CutPrefix(payload, []byte(`{"v":1,"job":"`))
+	if !ok {
+		return Task{}, false
+	}
+	job, rest, ok := bytes.Cut(rest, []byte(`","gen":`))
+	if !ok {
+		return Task{}, false
+	}
+	digits, ok := bytes.CutSuffix(rest, []byte("}"))
+	generation, err := strconv.Atoi(string(digits))
+	id, idErr := ledger.ParseID(string(job))
+	if !ok || err != nil || idErr != nil || generation < 1 || id.IsZero() {
+		return Task{}, false
+	}
+	return Task{ID: id, Nudge: true, Generation: generation}, true
 }
 
 // Nudge puts a task into the queue that makes a worker look at the job: at once,

@@ -33,14 +33,16 @@ func unpack(job ledger.Job, want ledger.Type, request any) error {
 	if len(job.Payload) == 0 {
 		return fmt.Errorf("read what job %s asks: that is kept until a job is final, and this one is %s", job.ID, job.State)
 	}
-	var head struct {
-		V int `json:"v"`
-	}
-	if err := json.Unmarshal(job.Payload, &head); err != nil {
-		return fmt.Errorf("read what job %s asks: %w", job.ID, err)
-	}
-	if head.V > payloadVersion {
-		return fmt.Errorf("read what job %s asks: %w", job.ID, ledger.ErrNewerVersion)
+	if !bytes.HasPrefix(job.Payload, []byte(`{"v":1,`)) {
+		var head struct {
+			V int `json:"v"`
+		}
+		if err := json.Unmarshal(job.Payload, &head); err != nil {
+			return fmt.Errorf("read what job %s asks: %w", job.ID, err)
+		}
+		if head.V > payloadVersion {
+			return fmt.Errorf("read what job %s asks: %w", job.ID, ledger.ErrNewerVersion)
+		}
 	}
 	if err := json.Unmarshal(job.Payload, request); err != nil {
 		return fmt.Errorf("read what job %s asks: %w", job.ID, err)

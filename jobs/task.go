@@ -63,6 +63,9 @@ func ParseTask(t ledger.Type, taskID, queue string, payload []byte) (Task, error
 // parseNudge tells our nudges from everything else by their fields, not by the
 // task's id: a nudge that somebody moved to another task is as harmless.
 func parseNudge(payload []byte) (Task, bool, error) {
+	if task, ok := readNudge(payload); ok {
+		return task, true, nil
+	}
 	if len(payload) > 1000 || !bytes.Contains(payload, []byte(`"job"`)) {
 		return Task{}, false, nil
 	}

@@ -76,6 +76,7 @@ local function open_generation(map, list, entries, ttl)
     end
   end
   redis.call('HSET', P .. map, 'live', table.concat(live, ';'), 'n', 0)
+  counts[P .. map] = nil -- they were of the generation before
   table.insert(list, 1, fresh)
   sizes[map] = 0
   return fresh
@@ -90,7 +91,7 @@ local function cold_put(map, id, value, ttl)
     if not newest or sizes[map] >= newest.buckets * FILL or now - newest.opened > WEEK then
       newest = open_generation(map, list, sizes[map], ttl)
     end
-    redis.call('HINCRBY', P .. map, 'n', 1)
+    count(P .. map, 'n', 1)
     sizes[map] = sizes[map] + 1
     key = bucket(map, newest, id)
   end

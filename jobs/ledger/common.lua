@@ -97,9 +97,13 @@ end
 
 -- fenced: Redis may have lost that this job was posted. One under an id that is older
 -- than its record, or may be, may be new here and posted before.
+local fence
 local function fenced(job)
-  local fence = redis.call('HMGET', P .. 'fence', 'run', 'up', 'at')
-  if fence[1] and fence[1] ~= run_id() then return true end
+  if not fence then
+    fence = redis.call('HMGET', P .. 'fence', 'run', 'up', 'at')
+    fence.lost = fence[1] and fence[1] ~= run_id()
+  end
+  if fence.lost then return true end
   return fence[2] == '1' and math.min(tonumber(job.f.c), drawn(job)) < tonumber(fence[3] or '0')
 end
 
@@ -117,10 +121,17 @@ local function unpark(job)
   set(job, 'pk', nil)
 end
 
+-- count changes a number that a hash keeps, at the end of the script for all calls.
+local function count(key, field, by)
+  local fields = counts[key] or {}
+  counts[key] = fields
+  fields[field] = (fields[field] or 0) + by
+end
+
 -- move changes the state, with its line of history, its counters and its event.
 local function move(job, state, reason, most, mdr)
-  if job.f.s then redis.call('HINCRBY', P .. 'n', job.f.t .. job.f.s, -1) end
-  redis.call('HINCRBY', P .. 'n', job.f.t .. state, 1)
+  if job.f.s then count(P .. 'n', job.f.t .. job.f.s, -1) end
+  count(P .. 'n', job.f.t .. state, 1)
   if state == 'r' then
     redis.call('ZADD', P .. 'review', int(now), job.id)
   elseif job.f.s == 'r' then

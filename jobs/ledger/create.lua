@@ -46,7 +46,7 @@ if ARGV[10] ~= '' then
 end
 -- The history starts at c, with this state: it needs no line.
 set(job, 's', 'q')
-redis.call('HINCRBY', P .. 'n', kind .. 'q', 1)
+count(P .. 'n', kind .. 'q', 1)
 event(job, 'q', 0, nil, ARGV[13])
 save(job)
 redis.call('SET', P .. 'p:' .. id, ARGV[9])

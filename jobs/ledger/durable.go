@@ -19,8 +19,8 @@ const diskPatience = 2500 * time.Millisecond
 
 // begin runs the script of [Ledger.Begin]; one that only looks writes nothing down.
 func (l *Ledger) begin(ctx context.Context, in Intent, call []any) reply {
-	if in.Token == "" {
-		return l.run(ctx, scriptBegin, call...)
+	if in.Token == "" || !l.durable {
+		return l.runTogether(ctx, scriptBegin, call...)
 	}
 	return l.runDurably(ctx, scriptBegin, [][]any{call})[0]
 }
@@ -32,12 +32,9 @@ func (l *Ledger) runDurably(ctx context.Context, s *redis.Script, calls [][]any)
 		return l.runMany(ctx, s, calls)
 	}
 	replies := make([]reply, len(calls))
-	if len(calls) == 0 {
+	all := partsOf(calls)
+	if len(all) == 0 {
 		return replies
-	}
-	all := make([]int, len(calls))
-	for i := range all {
-		all[i] = i
 	}
 	// A server that was restarted does not know the script; loading it takes a turn.
 	for range 3 {
@@ -46,9 +43,7 @@ func (l *Ledger) runDurably(ctx context.Context, s *redis.Script, calls [][]any)
 			return replies
 		}
 		if err := s.Load(ctx, l.rdb).Err(); err != nil {
-			for _, i := range all {
-				replies[i] = reply{err: err}
-			}
+			fill(replies, all, err)
 			return replies
 		}
 	}
@@ -58,18 +53,16 @@ func (l *Ledger) runDurably(ctx context.Context, s *redis.Script, calls [][]any)
 // pipelineDurably runs the calls at these places and waits for the disk, all on one
 // connection, since Redis waits for what its connection wrote. It returns those that
 // found no script.
-func (l *Ledger) pipelineDurably(ctx context.Context, s *redis.Script, calls [][]any, replies []reply, places []int) (unknown []int) {
+func (l *Ledger) pipelineDurably(ctx context.Context, s *redis.Script, calls [][]any, replies []reply, parts []part) (unknown []part) {
 	node, err := l.node(ctx)
 	if err != nil {
-		for _, i := range places {
-			replies[i] = reply{err: err}
-		}
+		fill(replies, parts, err)
 		return nil
 	}
 	pipe := node.Pipeline()
-	cmds := make([]*redis.Cmd, len(places))
-	for at, i := range places {
-		cmds[at] = s.EvalSha(ctx, pipe, []string{l.prefix}, calls[i]...)
+	cmds := make([]*redis.Cmd, len(parts))
+	for i, at := range parts {
+		cmds[i] = s.EvalSha(ctx, pipe, []string{l.prefix}, frame(calls[at.from:at.to])...)
 	}
 	// A script that repeats an earlier answer writes nothing, though what it answers
 	// may not be on the disk yet. This write comes after it.
@@ -77,16 +70,28 @@ func (l *Ledger) pipelineDurably(ctx context.Context, s *redis.Script, calls [][
 	synced := pipe.Do(ctx, "WAITAOF", 1, 0, diskPatience.Milliseconds())
 	_, _ = pipe.Exec(ctx) // each command carries its own error
 	undone := notDurable(synced)
-	for at, i := range places {
-		replies[i] = toReply(cmds[at])
+	for i, at := range parts {
+		copy(replies[at.from:at.to], toReplies(cmds[i], at.to-at.from))
 		switch {
-		case redis.HasErrorPrefix(replies[i].err, "NOSCRIPT"):
-			unknown = append(unknown, i)
-		case replies[i].err == nil && undone != nil:
-			replies[i] = reply{err: undone}
+		case redis.HasErrorPrefix(cmds[i].Err(), "NOSCRIPT"):
+			unknown = append(unknown, at)
+		case undone != nil:
+			for k := at.from; k < at.to; k++ {
+				if replies[k].err == nil {
+					replies[k] = reply{err: undone}
+				}
+			}
 		}
 	}
 	return unknown
+}
+
+func fill(replies []reply, parts []part, err error) {
+	for _, at := range parts {
+		for i := at.from; i < at.to; i++ {
+			replies[i] = reply{err: err}
+		}
+	}
 }
 
 func notDurable(synced *redis.Cmd) error {

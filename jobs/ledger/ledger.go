@@ -36,12 +36,13 @@ type Ledger struct {
 	absentFor  time.Duration
 	silence    time.Duration
 	durable    bool
+	together   *together
 }
 
 // New makes a ledger on rdb, which stays the caller's to close.
 func New(rdb redis.UniversalClient, o Options) (*Ledger, error) {
 	l := &Ledger{rdb: rdb, prefix: o.Prefix, retention: o.Retention, claimsOver: o.ClaimsOver, eventsMax: o.EventsMax, maxPosts: o.MaxPosts,
-		absentFor: o.AbsentFor, silence: o.Silence, durable: o.Durable}
+		absentFor: o.AbsentFor, silence: o.Silence, durable: o.Durable, together: newTogether()}
 	if rdb == nil {
 		return nil, errors.New("ledger: no redis client")
 	}

@@ -70,7 +70,7 @@ func (l *Ledger) Settle(ctx context.Context, s Settlement) (Settled, error) {
 	if s.Progress != nil {
 		progress = "=" + string(s.Progress)
 	}
-	r := l.run(ctx, scriptSettle,
+	r := l.runTogether(ctx, scriptSettle,
 		s.ID.String(), s.ID[:], s.Token, string(s.To.code()), int(s.Reason.code()), mdr, flag(s.Inferred), flag(s.Uncounted),
 		flag(s.Release), clip(s.Detail), clip(s.Warning), progress, l.eventsMax, l.retention.Milliseconds(), l.claimsFor(), s.Seen)
 	if r.err != nil {

@@ -84,7 +84,7 @@ var (
 	scriptProve   = script(proveLua)
 	scriptQueued  = script(queuedLua)
 	scriptRule    = script(ruleLua)
-	scriptBreaker = redis.NewScript(breakerLua)
+	scriptBreaker = framed("", breakerLua)
 )
 
 // script puts the common parts before a script's own, and the bytes of the reasons
@@ -94,8 +94,35 @@ func script(own string) *redis.Script {
 	for i, r := range reasons()[1:] {
 		fmt.Fprintf(&table, "%s=%d,", r, i+1)
 	}
-	return redis.NewScript("local REASON = {" + table.String() + "}\n" + commonLua + coldLua + claimsLua + own)
+	return framed("local REASON = {"+table.String()+"}\n"+commonLua+coldLua+claimsLua, own)
 }
+
+// framed makes a script that runs its own part for each of several calls, with the
+// arguments of each as ARGV: what is common to them is paid for once. A call that fails
+// is answered with its error, and leaves the others alone.
+func framed(common, own string) *redis.Script {
+	return redis.NewScript("local counts = {}\n" + common + "local function one(ARGV)\n" + own + frameLua)
+}
+
+// frameLua follows the own part. ARGV  1 number of arguments of each call, then those of
+// one after the other. It returns a list of answers.
+const frameLua = `
+end
+local size, answers = tonumber(ARGV[1]), {}
+for at = 2, #ARGV, size do
+  local ok, answer = pcall(one, {unpack(ARGV, at, at + size - 1)})
+  if not ok and type(answer) ~= 'table' then answer = redis.error_reply(tostring(answer)) end
+  answers[#answers + 1] = answer
+end
+for key, fields in pairs(counts) do
+  for field, by in pairs(fields) do
+    if by ~= 0 then redis.call('HINCRBY', key, field, by) end
+  end
+end
+return answers`
+
+// frameMost is how many calls run as one at most: some milliseconds of Redis' time.
+const frameMost = 32
 
 // reply is a script's answer: a list of texts and integers.
 type reply struct {
@@ -127,69 +154,106 @@ func (r reply) int(i int) int64 {
 	return 0
 }
 
+// run runs a script once.
 func (l *Ledger) run(ctx context.Context, s *redis.Script, args ...any) reply {
-	return toReply(s.Run(ctx, l.rdb, []string{l.prefix}, args...))
+	calls := [][]any{args}
+	return toReplies(s.Run(ctx, l.rdb, []string{l.prefix}, frame(calls)...), 1)[0]
+}
+
+// frame are the arguments of a script that is to run for these calls, which have as
+// many each.
+func frame(calls [][]any) []any {
+	args := make([]any, 1, 1+len(calls)*len(calls[0]))
+	args[0] = len(calls[0])
+	for _, call := range calls {
+		args = append(args, call...)
+	}
+	return args
 }
 
 // runMany runs a script for each list of arguments, in one round trip, or three when
 // Redis has forgotten the script.
 func (l *Ledger) runMany(ctx context.Context, s *redis.Script, calls [][]any) []reply {
-	if len(calls) == 1 {
-		return []reply{l.run(ctx, s, calls[0]...)}
-	}
 	replies := make([]reply, len(calls))
-	if len(calls) == 0 {
+	parts := partsOf(calls)
+	if len(parts) == 0 {
 		return replies
 	}
-	all := make([]int, len(calls))
-	for i := range all {
-		all[i] = i
-	}
-	unknown := l.pipeline(ctx, s, calls, replies, all)
+	unknown := l.pipeline(ctx, s, calls, replies, parts)
 	if len(unknown) == 0 {
 		return replies
 	}
 	if err := s.Load(ctx, l.rdb).Err(); err == nil {
 		unknown = l.pipeline(ctx, s, calls, replies, unknown)
 	}
-	for _, i := range unknown { // forgotten again, or not to be loaded
-		replies[i] = l.run(ctx, s, calls[i]...)
+	for _, at := range unknown { // forgotten again, or not to be loaded
+		for i := at.from; i < at.to; i++ {
+			replies[i] = l.run(ctx, s, calls[i]...)
+		}
 	}
 	return replies
 }
 
-// pipeline runs the calls at these places and returns those that found no script.
-func (l *Ledger) pipeline(ctx context.Context, s *redis.Script, calls [][]any, replies []reply, places []int) (unknown []int) {
+// part is some calls that run as one.
+type part struct{ from, to int }
+
+// partsOf are the calls in such parts.
+func partsOf(calls [][]any) (parts []part) {
+	for i, call := range calls {
+		last := len(parts) - 1
+		if last < 0 || i-parts[last].from == frameMost || len(call) != len(calls[parts[last].from]) {
+			parts = append(parts, part{i, i + 1})
+			continue
+		}
+		parts[last].to = i + 1
+	}
+	return parts
+}
+
+// pipeline runs these parts of the calls and returns those that found no script.
+func (l *Ledger) pipeline(ctx context.Context, s *redis.Script, calls [][]any, replies []reply, parts []part) (unknown []part) {
 	pipe := l.rdb.Pipeline()
-	cmds := make([]*redis.Cmd, len(places))
-	for at, i := range places {
-		cmds[at] = s.EvalSha(ctx, pipe, []string{l.prefix}, calls[i]...)
+	cmds := make([]*redis.Cmd, len(parts))
+	for i, at := range parts {
+		cmds[i] = s.EvalSha(ctx, pipe, []string{l.prefix}, frame(calls[at.from:at.to])...)
 	}
 	// Each command carries its own error.
 	_, _ = pipe.Exec(ctx)
-	for at, i := range places {
-		if replies[i] = toReply(cmds[at]); redis.HasErrorPrefix(replies[i].err, "NOSCRIPT") {
-			unknown = append(unknown, i)
+	for i, at := range parts {
+		copy(replies[at.from:at.to], toReplies(cmds[i], at.to-at.from))
+		if redis.HasErrorPrefix(cmds[i].Err(), "NOSCRIPT") {
+			unknown = append(unknown, at)
 		}
 	}
 	return unknown
 }
 
-func toReply(cmd *redis.Cmd) reply {
-	value, err := cmd.Result()
-	if err != nil {
-		return reply{err: err}
+// toReplies reads the answers to n calls.
+func toReplies(cmd *redis.Cmd, n int) []reply {
+	replies := make([]reply, n)
+	answers, err := cmd.Slice()
+	if err == nil && len(answers) != n {
+		err = fmt.Errorf("a script answered %d calls, not %d", len(answers), n)
 	}
-	items, ok := value.([]any)
-	if !ok {
-		return reply{err: errors.New("a script answered no list")}
+	for i := range replies {
+		if err != nil {
+			replies[i].err = err
+			continue
+		}
+		switch answer := answers[i].(type) {
+		case []any:
+			replies[i].items = answer
+		case error:
+			replies[i].err = answer
+		default:
+			replies[i].err = errors.New("a script answered no list")
+		}
+		switch replies[i].text(0) {
+		case "missing":
+			replies[i].err = ErrNotFound
+		case "newer":
+			replies[i].err = ErrNewerVersion
+		}
 	}
-	r := reply{items: items}
-	switch r.text(0) {
-	case "missing":
-		r.err = ErrNotFound
-	case "newer":
-		r.err = ErrNewerVersion
-	}
-	return r
+	return replies
 }
