@@ -37,13 +37,19 @@ type parking struct {
 
 func newParking(w *Worker) *parking { return &parking{Worker: w, served: map[Place]bool{}} }
 
-// park lets a message wait at its place.
+// park lets a message wait at its place. One that is not to be posted any more ends
+// instead.
 func (w *Worker) park(ctx context.Context, job ledger.Job, at Place) error {
 	parked, err := w.ledger.Park(ctx, job.ID, job.Generation, at.String())
-	if parked {
+	if err != nil || parked {
 		w.parking.serve(at)
+		return err
 	}
-	return err
+	begun, err := w.ledger.Begin(ctx, ledger.Intent{ID: job.ID, Generation: job.Generation})
+	if err != nil {
+		return err
+	}
+	return w.declined(ctx, begun)
 }
 
 // run serves every place until ctx ends.
@@ -149,12 +155,14 @@ func (p *parking) next(ctx context.Context, at Place) (job ledger.Job, left int,
 		case err != nil:
 			return ledger.Job{}, left, err
 		case job.State != ledger.Queued:
-		case !job.Expires.IsZero() && time.Until(job.Expires) <= 0:
-			if _, err = p.ledger.Begin(ctx, ledger.Intent{ID: job.ID, Generation: job.Generation}); err != nil {
-				return ledger.Job{}, left, err
-			}
-		default:
+		case job.Expires.IsZero() || time.Until(job.Expires) > 0:
 			return job, left, nil
+		default:
+			// It seems to be over, by this clock: Redis' own decides.
+			begun, err := p.ledger.Begin(ctx, ledger.Intent{ID: job.ID, Generation: job.Generation})
+			if err != nil || begun.Decision != ledger.Ended {
+				return job, left, err
+			}
 		}
 	}
 	return ledger.Job{}, left, nil

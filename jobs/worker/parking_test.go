@@ -169,3 +169,13 @@ func TestParkedExpire(t *testing.T) {
 		b.until(id, ledger.Expired)
 	}
 }
+
+// One that is queued with a mark that it must not be posted ends, where others wait.
+func TestMarkedIsNotParked(t *testing.T) {
+	t.Parallel()
+	b := setup(t, options{stopped: true})
+	id := b.send(jobs.Message{From: sender(1)})
+	b.set("j:"+id, "nr", "c")
+	b.start(options{worker: capped(map[string]ratelimit.Cap{sender(1): {Rate: ratelimit.Rate{N: 1, Per: time.Second}}})})
+	b.until(id, ledger.Cancelled)
+}
