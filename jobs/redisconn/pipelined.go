@@ -2,6 +2,7 @@ package redisconn
 
 import (
 	"context"
+	"sync/atomic"
 
 	"github.com/redis/go-redis/v9"
 )
@@ -24,14 +25,21 @@ func Pipelined(rdb redis.UniversalClient) redis.UniversalClient {
 	if err != nil { // the client is closed
 		return rdb
 	}
-	return pipelined{UniversalClient: rdb, scripts: scripts}
+	return &pipelined{UniversalClient: rdb, scripts: scripts}
 }
 
 type pipelined struct {
 	redis.UniversalClient
-	scripts *redis.AutoPipeliner // closed with the client
+	scripts  *redis.AutoPipeliner // closed with the client
+	underWay atomic.Int64
 }
 
-func (p pipelined) EvalSha(ctx context.Context, sha1 string, keys []string, args ...any) *redis.Cmd {
-	return p.scripts.EvalSha(context.WithoutCancel(ctx), sha1, keys, args...)
+func (p *pipelined) EvalSha(ctx context.Context, sha1 string, keys []string, args ...any) *redis.Cmd {
+	ctx = context.WithoutCancel(ctx)
+	alone := p.underWay.Add(1) == 1
+	defer p.underWay.Add(-1)
+	if alone { // the way through a pipeline would be longer
+		return p.UniversalClient.EvalSha(ctx, sha1, keys, args...)
+	}
+	return p.scripts.EvalSha(ctx, sha1, keys, args...)
 }

@@ -58,11 +58,14 @@ func newWatch(w *Worker, inspector *asynq.Inspector) *watch {
 func (w *watch) run(ctx context.Context) {
 	tick := time.NewTicker(watchEvery)
 	defer tick.Stop()
-	for {
+	for n := 0; ; n++ {
 		select {
 		case <-ctx.Done():
 			return
 		case <-tick.C:
+		}
+		if len(w.seen) == 0 && n%2 != 0 {
+			continue // at rest every other time will do
 		}
 		silent, err := w.look(ctx)
 		for _, ref := range silent {
