@@ -50,8 +50,8 @@ func TestLanes(t *testing.T) {
 		if (m+1)*20 < all || m*20 > all*6/5 {
 			t.Errorf("got %d of %d for bulk, want 5%%", m, all)
 		}
-		if (s+1)*50 < all || s*50 > all*6/5 {
-			t.Errorf("got %d of %d for sync, want 2%%", s, all)
+		if (s+1)*50 < all || s*50 > all*3/2 {
+			t.Errorf("got %d of %d for sync, want 2%% or a few more", s, all)
 		}
 		if all < 450 {
 			t.Errorf("got %d in 10 s, want at least 450", all)

@@ -230,6 +230,9 @@ func (w *world) round() (busy bool) {
 	open, err := w.l.Unresolved(w.ctx, 10)
 	w.must(err)
 	for _, job := range open {
+		if unheardOf(job) {
+			continue
+		}
 		busy = true
 		if job.State == ledger.Unknown && job.Fingerprint.IsZero() {
 			w.unnamed(job)
@@ -251,6 +254,12 @@ func (w *world) round() (busy bool) {
 	return busy
 }
 
+// unheardOf: it was accepted, Redis has lost its intent, and an answer came later that
+// had no id. It stays as it is.
+func unheardOf(job ledger.Job) bool {
+	return job.State == ledger.Accepted && job.Fingerprint.IsZero()
+}
+
 func (w *world) states() (list []string) {
 	for _, job := range w.jobs {
 		got, known := w.find(job.new.ID)
@@ -268,7 +277,7 @@ func (w *world) atRest() {
 			case job.text != text:
 			case got.State.Succeeded() || got.State == ledger.Undelivered:
 				accepted++
-			case !known || w.forgotten[job.new.ID]:
+			case !known || w.lostTrack(job):
 				lost++
 			}
 		}

@@ -1,6 +1,7 @@
 package ledger_test
 
 import (
+	"slices"
 	"fmt"
 	"time"
 
@@ -108,8 +109,7 @@ func (w *world) accept(f *flight) {
 }
 
 // mayPost is asked just before a request leaves: of the jobs with this text that have
-// not come to a bad end, there must be more than were accepted. One whose proof of
-// acceptance Redis has lost has had its text, whatever became of the job.
+// not come to a bad end, there must be more than were accepted.
 func (w *world) mayPost(f *flight) {
 	wanted := 0
 	for _, job := range w.jobs {
@@ -117,13 +117,19 @@ func (w *world) mayPost(f *flight) {
 			continue
 		}
 		got, known := w.find(job.new.ID)
-		if !known || !got.State.Final() || got.State.Succeeded() || got.State == ledger.Undelivered || w.forgotten[job.new.ID] {
+		if !known || !got.State.Final() || got.State.Succeeded() || got.State == ledger.Undelivered || w.lostTrack(job) {
 			wanted++
 		}
 	}
 	if accepted := len(w.recordsOf(f.job.text)); accepted >= wanted {
 		w.t.Fatalf("%s/%d is posted: its text was accepted %d times already, for %d jobs that want it", f.job.name, f.attempt, accepted, wanted)
 	}
+}
+
+// lostTrack: Redis has lost the proof that the job was accepted, or that it was posted
+// at all, and it was: it has had its text, whatever becomes of it.
+func (w *world) lostTrack(job *modelJob) bool {
+	return w.forgotten[job.new.ID] && slices.ContainsFunc(w.records, func(r *modelRecord) bool { return r.job == job })
 }
 
 func (w *world) recordsOf(text int) (list []*modelRecord) {

@@ -59,6 +59,11 @@ func (w *world) restore() bool {
 	for id := range w.proven {
 		w.forgotten[id] = w.forgotten[id] || !w.saved.proven[id]
 	}
+	for _, f := range w.flights {
+		if !f.begunAt.Before(w.saved.at) {
+			w.forgotten[f.job.new.ID] = true
+		}
+	}
 	w.proven = maps.Clone(w.saved.proven)
 	w.must(w.rdb.HSet(w.ctx, ledger.DefaultPrefix+"fence", "run", "the-one-before").Err())
 	w.fence = &modelFence{from: w.saved.at}
@@ -182,7 +187,7 @@ func (w *world) unfinished(text int) (queued []ledger.Job, open bool) {
 	unresolved, err := w.l.Unresolved(w.ctx, 10)
 	w.must(err)
 	for _, job := range unresolved {
-		open = open || w.textOf(job.ID) == text
+		open = open || w.textOf(job.ID) == text && !unheardOf(job)
 	}
 	slices.SortFunc(queued, func(a, b ledger.Job) int { return a.Created.Compare(b.Created) })
 	return queued, open

@@ -139,7 +139,7 @@ type world struct {
 	lagging   bool               // new records are not to be seen yet
 	tokens    int                // drawn so far
 	proven    map[ledger.ID]bool // the ledger was told, for certain, that it was accepted
-	forgotten map[ledger.ID]bool // and Redis has lost it since
+	forgotten map[ledger.ID]bool // Redis has lost that since, or an intent
 	saved     *snapshot
 	fence     *modelFence
 }

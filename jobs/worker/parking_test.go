@@ -80,7 +80,7 @@ func TestCappedSender(t *testing.T) {
 func TestParkedOutliveTheirWorker(t *testing.T) {
 	t.Parallel()
 	b := setup(t, options{stopped: true})
-	slow := capped(map[string]ratelimit.Cap{sender(1): {Rate: ratelimit.Rate{N: 1, Per: time.Hour}}})
+	slow := capped(map[string]ratelimit.Cap{sender(1): {PerDay: 1}})
 	var ids []string
 	for n := range 5 {
 		ids = append(ids, b.send(jobs.Message{From: sender(1), Body: fmt.Sprint(n)}))
@@ -115,7 +115,7 @@ func TestParkedOutliveTheirWorker(t *testing.T) {
 func TestLostFromItsPlace(t *testing.T) {
 	t.Parallel()
 	b := setup(t, options{stopped: true})
-	slow := capped(map[string]ratelimit.Cap{sender(1): {Rate: ratelimit.Rate{N: 1, Per: time.Hour}}})
+	slow := capped(map[string]ratelimit.Cap{sender(1): {PerDay: 1}})
 	first := b.send(jobs.Message{From: sender(1)})
 	second := b.send(jobs.Message{From: sender(1), Body: "second"})
 	stop := b.start(options{worker: slow})
@@ -154,16 +154,14 @@ func TestDayIsUsedUp(t *testing.T) {
 // permit.
 func TestParkedExpire(t *testing.T) {
 	t.Parallel()
-	b := setup(t, options{stopped: true})
 	cap := ratelimit.Cap{Rate: ratelimit.Rate{N: 1, Per: 7 * time.Second}}
-	first := b.send(jobs.Message{From: sender(1)})
+	b := setup(t, options{worker: capped(map[string]ratelimit.Cap{sender(1): cap})})
+	b.until(b.send(jobs.Message{From: sender(1)}), ledger.Accepted)
 	var over []string
 	for n := range 5 {
 		over = append(over, b.send(jobs.Message{From: sender(1), Body: fmt.Sprint(n), ExpiresAt: time.Now().Add(6 * time.Second)}))
 	}
 	last := b.send(jobs.Message{From: sender(1), Body: "last"})
-	b.start(options{worker: capped(map[string]ratelimit.Cap{sender(1): cap})})
-	b.until(first, ledger.Accepted)
 	b.until(last, ledger.Accepted)
 	for _, id := range over {
 		b.until(id, ledger.Expired)
