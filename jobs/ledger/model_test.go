@@ -26,7 +26,7 @@ const (
 // Whatever workers, resolvers, receipts, producers and people do, in whatever order and
 // however late, nothing is posted again of which a post was accepted, and nothing is
 // lost. The ledger's scripts run in a real Redis; Flowroute is a model of it, and the
-// time is the model's. -rapid.checks and -rapid.steps make it search longer.
+// time is the model's. -rapid.seed=0, -rapid.checks and -rapid.steps make it search on.
 func TestModel(t *testing.T) {
 	t.Parallel()
 	runModel(t, steps())
