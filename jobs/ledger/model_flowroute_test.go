@@ -1,8 +1,8 @@
 package ledger_test
 
 import (
-	"slices"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/flowroute-worker/flowroute-worker/jobs/ledger"

@@ -35,19 +35,18 @@ func TestCappedSender(t *testing.T) {
 	t.Parallel()
 	b := setup(t, options{stopped: true})
 	const backlog = 12
+	stop := b.usedUp()
 	var ids []string
 	for n := range backlog {
 		ids = append(ids, b.send(jobs.Message{From: sender(1), Body: fmt.Sprint("capped ", n)}))
 	}
-	free := b.send(jobs.Message{From: sender(2)})
-	b.start(options{worker: func(o *worker.Options) {
-		capped(map[string]ratelimit.Cap{sender(1): {Rate: ratelimit.Rate{N: 4, Per: time.Second}}})(o)
-		o.Concurrency = 2
-	}})
-	b.until(free, ledger.Accepted)
-	if got := b.taken(); got > 6 {
-		t.Errorf("%d messages before the one of a number without a cap", got)
+	b.until(b.send(jobs.Message{From: sender(2)}), ledger.Accepted)
+	b.parks(backlog)
+	stop()
+	if got := b.taken(); got != 2 {
+		t.Errorf("the account took %d, want 2", got)
 	}
+	b.start(options{worker: capped(map[string]ratelimit.Cap{sender(1): {Rate: ratelimit.Rate{N: 4, Per: time.Second}}})})
 	started := time.Now()
 	for _, id := range ids {
 		b.until(id, ledger.Accepted)
@@ -70,9 +69,29 @@ func TestCappedSender(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if info.Processed != backlog+1 || info.Size != 0 {
-		t.Errorf("tasks were taken %d times for %d messages; %d are left", info.Processed, backlog+1, info.Size)
+	if info.Processed != backlog+2 || info.Size != 0 {
+		t.Errorf("tasks were taken %d times for %d messages; %d are left", info.Processed, backlog+2, info.Size)
 	}
+}
+
+// usedUp starts a worker, and uses up the day of the first sender.
+func (b bundle) usedUp() (stop func()) {
+	b.t.Helper()
+	stop = b.start(options{worker: capped(map[string]ratelimit.Cap{sender(1): {PerDay: 1}})})
+	b.until(b.send(jobs.Message{From: sender(1), Body: "the first"}), ledger.Accepted)
+	return stop
+}
+
+// parks waits until so many messages of the first sender wait for its limit.
+func (b bundle) parks(want int) {
+	b.t.Helper()
+	b.eventually(fmt.Sprint(want, " parked"), func() bool {
+		parked, err := b.ledger.Parked(b.t.Context())
+		if err != nil {
+			b.t.Fatal(err)
+		}
+		return parked["sms.normal."+sender(1)[1:]] == want
+	})
 }
 
 // What was parked by a process that is gone is posted by another, and a cancelled one
@@ -80,29 +99,21 @@ func TestCappedSender(t *testing.T) {
 func TestParkedOutliveTheirWorker(t *testing.T) {
 	t.Parallel()
 	b := setup(t, options{stopped: true})
-	slow := capped(map[string]ratelimit.Cap{sender(1): {PerDay: 1}})
+	stop := b.usedUp()
 	var ids []string
-	for n := range 5 {
+	for n := range 4 {
 		ids = append(ids, b.send(jobs.Message{From: sender(1), Body: fmt.Sprint(n)}))
 	}
-	stop := b.start(options{worker: slow})
-	b.until(ids[0], ledger.Accepted)
-	b.eventually("all others are parked", func() bool {
-		parked, err := b.ledger.Parked(t.Context())
-		if err != nil {
-			t.Fatal(err)
-		}
-		return parked["sms.normal."+sender(1)[1:]] == 4
-	})
+	b.parks(4)
 	stop()
-	if _, err := b.jobs.Cancel(t.Context(), ids[3]); err != nil {
+	if _, err := b.jobs.Cancel(t.Context(), ids[2]); err != nil {
 		t.Fatal(err)
 	}
 	b.start(options{worker: capped(nil)})
-	for _, n := range []int{1, 2, 4} {
+	for _, n := range []int{0, 1, 3} {
 		b.until(ids[n], ledger.Accepted)
 	}
-	b.until(ids[3], ledger.Cancelled)
+	b.until(ids[2], ledger.Cancelled)
 	if got := b.taken(); got != 4 {
 		t.Errorf("the account took %d, want 4", got)
 	}
@@ -115,18 +126,11 @@ func TestParkedOutliveTheirWorker(t *testing.T) {
 func TestLostFromItsPlace(t *testing.T) {
 	t.Parallel()
 	b := setup(t, options{stopped: true})
-	slow := capped(map[string]ratelimit.Cap{sender(1): {PerDay: 1}})
-	first := b.send(jobs.Message{From: sender(1)})
+	stop := b.usedUp()
 	second := b.send(jobs.Message{From: sender(1), Body: "second"})
-	stop := b.start(options{worker: slow})
-	b.until(first, ledger.Accepted)
-	place := "sms.normal." + sender(1)[1:]
-	b.eventually("the second is parked", func() bool {
-		parked, err := b.ledger.Parked(t.Context())
-		return err == nil && parked[place] == 1
-	})
+	b.parks(1)
 	stop()
-	if ids, _, err := b.ledger.Unpark(t.Context(), place, 1); err != nil || len(ids) != 1 || ids[0].String() != second {
+	if ids, _, err := b.ledger.Unpark(t.Context(), "sms.normal."+sender(1)[1:], 1); err != nil || len(ids) != 1 || ids[0].String() != second {
 		t.Fatalf("got %v, %v", ids, err)
 	}
 	b.start(options{worker: func(o *worker.Options) { o.Sweep = 200 * time.Millisecond }})
@@ -137,14 +141,13 @@ func TestLostFromItsPlace(t *testing.T) {
 func TestDayIsUsedUp(t *testing.T) {
 	t.Parallel()
 	b := setup(t, options{worker: capped(map[string]ratelimit.Cap{sender(1): {PerDay: 2}})})
-	var ids []string
-	for n := range 4 {
-		ids = append(ids, b.send(jobs.Message{From: sender(1), Body: fmt.Sprint(n)}))
+	for n := range 2 {
+		b.until(b.send(jobs.Message{From: sender(1), Body: fmt.Sprint(n)}), ledger.Accepted)
 	}
-	b.until(ids[0], ledger.Accepted)
-	b.until(ids[1], ledger.Accepted)
+	third := b.send(jobs.Message{From: sender(1), Body: "third"})
 	b.until(b.send(jobs.Message{From: sender(2)}), ledger.Accepted)
-	b.until(ids[2], ledger.Queued)
+	b.parks(1)
+	b.until(third, ledger.Queued)
 	if got := b.taken(); got != 3 {
 		t.Errorf("the account took %d, want 3", got)
 	}
