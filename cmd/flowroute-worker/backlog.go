@@ -55,12 +55,14 @@ func (v *limitsView) addBacklog(ctx context.Context, from backlogSource) error {
 	if err != nil {
 		return err
 	}
-	parked := map[ratelimit.Lane]int{}
+	parked, slowest := map[ratelimit.Lane]int{}, map[ratelimit.Lane]float64{}
 	v.Parked = []parkedView{}
 	for text, n := range places {
 		if at, ok := worker.ParsePlace(text); ok {
+			p := v.parkedAt(at, n, from.caps)
 			parked[at.Lane] += n
-			v.Parked = append(v.Parked, v.parkedAt(at, n, from.caps))
+			slowest[at.Lane] = max(slowest[at.Lane], p.ETASeconds)
+			v.Parked = append(v.Parked, p)
 		}
 	}
 	slices.SortFunc(v.Parked, func(a, b parkedView) int {
@@ -92,7 +94,7 @@ func (v *limitsView) addBacklog(ctx context.Context, from backlogSource) error {
 		}
 		before += b.Due
 		if b.Due > 0 {
-			b.ETASeconds = v.eta("sms", before)
+			b.ETASeconds = max(v.eta("sms", before), slowest[lane.lane])
 		}
 		v.Backlog = append(v.Backlog, b)
 	}

@@ -163,7 +163,7 @@ func printLimits(w world, v limitsView) error {
 		for _, lane := range ratelimit.Lanes() {
 			b, sends := due[lane]
 			if !sends {
-				row(string(lane), strconv.Itoa(v.Waiting[lane]))
+				row(string(lane), strconv.Itoa(v.Waiting[lane]), "-", "-", "-")
 				continue
 			}
 			row(string(lane), strconv.Itoa(v.Waiting[lane]), strconv.Itoa(b.Due), strconv.Itoa(b.Parked), about(b.ETASeconds))
@@ -180,10 +180,10 @@ func printLimits(w world, v limitsView) error {
 	})
 }
 
-// about is a time for people; "" is none.
+// about is a time for people; "-" is none.
 func about(seconds float64) string {
 	if seconds <= 0 {
-		return ""
+		return "-"
 	}
 	d := time.Duration(seconds * float64(time.Second))
 	return max(d.Round(time.Second), time.Second).String()
