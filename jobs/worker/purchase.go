@@ -167,10 +167,11 @@ func reviewFor(v verdict) ledger.Reason {
 }
 
 // mayHaveBought: an attempt of this job for the number may have been accepted, so
-// that a number on the account is no stranger. A person may have ruled otherwise; the
-// account knows better.
+// that a number on the account is no stranger. A claim is enough, however many attempts
+// are known: it was written when the account did not have the number, and Redis may
+// have lost what came after. A person may have ruled otherwise; the account knows better.
 func (p *purchasePlan) mayHaveBought(number flowroute.E164) bool {
-	return p.job.Uncertain || p.job.Attempts > 0 && p.job.Number == number
+	return p.job.Uncertain || p.job.Number == number
 }
 
 // owned asks the account for the number, and notes it as bought if it is there.

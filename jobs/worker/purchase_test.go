@@ -284,3 +284,19 @@ func (noPass) Written(func() bool) {}
 func (noPass) Responded()          {}
 func (noPass) Abandoned()          {}
 func (noPass) Unsent()             {}
+
+// Redis has lost that a purchase was posted, and kept its claim from an attempt that
+// was put off by a 429: the number that is on the account now is its own, and none
+// other is bought.
+func TestPurchaseLostAfterItsClaim(t *testing.T) {
+	t.Parallel()
+	b := setup(t, options{stopped: true})
+	id := b.purchase(jobs.Purchase{Number: ours})
+	b.set("j:"+id, "nu", ours[1:])
+	b.set("numbers", ours[1:], id)
+	b.start(options{})
+	b.until(id, ledger.Done)
+	if got := b.posts(); got != 0 {
+		t.Errorf("got %d posts, want none", got)
+	}
+}
