@@ -107,7 +107,7 @@ func (p *parking) serve(at Place) {
 }
 
 // post takes permits and posts messages until none is left at the place. It reports
-// whether it is to be called again: after a rest, or as another may just have come.
+// whether it is to be called again, after a rest.
 func (p *parking) post(ctx context.Context, at Place) (again bool) {
 	room := make(chan struct{}, p.o.Concurrency)
 	for {
@@ -136,7 +136,8 @@ func (p *parking) post(ctx context.Context, at Place) (again bool) {
 				p.one(ctx, at, job, a)
 			})
 		case left == 0:
-			return p.leave(ctx, at)
+			p.leave(ctx, at)
+			return false
 		}
 	}
 }
@@ -169,7 +170,7 @@ func (p *parking) next(ctx context.Context, at Place) (job ledger.Job, left int,
 }
 
 // leave ends the service of a place where nobody waits, unless somebody has come.
-func (p *parking) leave(ctx context.Context, at Place) (again bool) {
+func (p *parking) leave(ctx context.Context, at Place) {
 	p.mu.Lock()
 	delete(p.served, at)
 	p.mu.Unlock()
@@ -177,7 +178,6 @@ func (p *parking) leave(ctx context.Context, at Place) (again bool) {
 	if err == nil && places[at.String()] > 0 {
 		p.serve(at)
 	}
-	return false
 }
 
 // rest waits after a permit could not be had.
