@@ -8,7 +8,7 @@
 --       fingerprint is the one that its producer gave
 -- returns {ready} | {go, ms left, attempt, resolve at} | {early, ms} | {behind, id} |
 --         {open, state, ms} | {ended, state} | {stale} | {outrun} | {claimed, id} |
---         {fenced} | {recheck} | {unread} | {missing} | {newer}; with 18, go is followed by
+--         {fenced, those created before (0: all)} | {recheck} | {unread} | {missing} | {newer}; with 18, go is followed by
 --         payload, queue, generation, created, due, x, posts so far, '1' if un, subject and fingerprint
 local id, token, number, most, fp = ARGV[1], ARGV[3], ARGV[10], ARGV[11], ARGV[14]
 
@@ -50,7 +50,7 @@ if tonumber(ARGV[4]) ~= tonumber(f.g) then return {'stale'} end
 -- one was settled before its command arrived.
 if (ARGV[13] ~= '' and ARGV[13] ~= seen(f)) or (token ~= '' and f.lt == token) then return {'outrun'} end
 if tonumber(f.d) > now then return {'early', tonumber(f.d) - now} end
-if fenced(job) then return {'fenced'} end
+if fenced(job) then return {'fenced', not fence.lost and fence[3] or '0'} end
 if f.ab and now - tonumber(f.ab) > tonumber(ARGV[16]) then
   -- A record may have come since; it has to be read again.
   set(job, 'ab', nil)

@@ -156,6 +156,8 @@ type Begun struct {
 	Attempt   int
 	ResolveAt time.Time
 	Other     ID // Behind, Claimed: whose turn it is
+	// FencedBefore, of Fenced: jobs created before then are; zero: all are.
+	FencedBefore time.Time
 	// Go, to Intent.Unread: the job as it was before, and its fingerprint as its
 	// producer gave it.
 	Job         *Job

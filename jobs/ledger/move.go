@@ -44,6 +44,8 @@ func (l *Ledger) Begin(ctx context.Context, in Intent) (Begun, error) {
 		b.State, b.Wait = stateOf(r.text(1)[0]), time.Duration(r.int(2))*time.Millisecond
 	case Ended:
 		b.State = stateOf(r.text(1)[0])
+	case Fenced:
+		b.State, b.FencedBefore = Queued, moment(r.text(1))
 	case Behind, Claimed:
 		b.State = Queued
 		b.Other, _ = ParseID(r.text(1))

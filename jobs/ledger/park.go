@@ -5,6 +5,7 @@ import (
 	_ "embed"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/redis/go-redis/v9"
 )
@@ -31,11 +32,11 @@ func (l *Ledger) Park(ctx context.Context, id ID, generation int, place string) 
 	return r.text(0) == "parked", nil
 }
 
-// Unpark takes up to that many jobs from a place, and says how many still wait there.
-// They are queued as before: whoever takes them posts them, parks them again or gives
-// them a task.
-func (l *Ledger) Unpark(ctx context.Context, place string, most int) (ids []ID, left int, err error) {
-	r := l.run(ctx, scriptUnpark, place, most)
+// Unpark takes up to that many jobs from a place, the oldest of those created at that
+// time or later (zero: of all), and says how many still wait there. They are queued as
+// before: whoever takes them posts them, parks them again or gives them a task.
+func (l *Ledger) Unpark(ctx context.Context, place string, most int, from time.Time) (ids []ID, left int, err error) {
+	r := l.run(ctx, scriptUnpark, place, most, millis(from))
 	if r.err != nil {
 		return nil, 0, fmt.Errorf("unpark job: %w", r.err)
 	}
@@ -47,6 +48,16 @@ func (l *Ledger) Unpark(ctx context.Context, place string, most int) (ids []ID, 
 		ids = append(ids, id)
 	}
 	return ids, int(r.int(1)), nil
+}
+
+// FirstParked is the job that [Ledger.Unpark] would take; false when there is none.
+func (l *Ledger) FirstParked(ctx context.Context, place string, from time.Time) (ID, bool, error) {
+	first, err := l.rdb.ZRangeArgs(ctx, redis.ZRangeArgs{Key: l.key("w:" + place), ByScore: true, Start: millis(from), Stop: "inf", Count: 1}).Result()
+	if err != nil || len(first) == 0 {
+		return ID{}, false, err
+	}
+	id, err := ParseID(first[0])
+	return id, err == nil, err
 }
 
 // Parked is how many jobs wait at each place.

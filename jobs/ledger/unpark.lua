@@ -1,10 +1,11 @@
 -- Takes the oldest jobs that wait at one place.
--- ARGV  1 where, 2 how many
+-- ARGV  1 where, 2 how many, 3 created from then on (ms; 0: all)
 -- returns {ok, how many still wait, id…}
 local key, ids = P .. 'w:' .. ARGV[1], {}
 for _ = 1, 10 * tonumber(ARGV[2]) do
-  local id = redis.call('ZPOPMIN', key)[1]
+  local id = redis.call('ZRANGEBYSCORE', key, ARGV[3], 'inf', 'LIMIT', 0, 1)[1]
   if not id then break end
+  redis.call('ZREM', key, id)
   local f = redis.call('HMGET', P .. 'j:' .. id, 's', 'pk')
   if f[1] == 'q' and f[2] == ARGV[1] then
     redis.call('HDEL', P .. 'j:' .. id, 'pk')

@@ -38,6 +38,13 @@ func (f *fence) rest(now time.Time) (wait time.Duration, say bool) {
 	return min(max(now.Sub(f.since)/4, fencedLeast), fencedMost), say
 }
 
+// lately reports whether something ran into it a short time ago.
+func (f *fence) lately(now time.Time) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return now.Sub(f.last) <= 2*fencedMost
+}
+
 // fenced lets a task rest while nothing may be posted. It is no failure of the job.
 func (w *Worker) fenced(ctx context.Context, why string) error {
 	wait, say := w.fence.rest(time.Now())

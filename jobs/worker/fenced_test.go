@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -22,6 +23,13 @@ func (b bundle) set(key string, pairs ...any) {
 	}
 }
 
+// raise puts a fence up; what is sent from then on is not held by it.
+func (b bundle) raise() {
+	b.t.Helper()
+	b.set("fence", "up", "1", "at", fmt.Sprint(time.Now().UnixMilli()+1))
+	<-time.After(5 * time.Millisecond)
+}
+
 // While a fence is up what it stands before is not posted, costs no attempt and no
 // permit, and goes on by itself afterwards. What is new is not held.
 func TestBehindTheFence(t *testing.T) {
@@ -29,11 +37,24 @@ func TestBehindTheFence(t *testing.T) {
 	limits := ratelimit.Limits{SMS: ratelimit.Rate{N: 2, Per: time.Second}}
 	b := setup(t, options{stopped: true})
 	old := []string{b.send(jobs.Message{Body: "old"}), b.purchase(jobs.Purchase{Number: forSale})}
-	b.set("fence", "up", "1", "at", fmt.Sprint(time.Now().UnixMilli()+1))
-	<-time.After(5 * time.Millisecond)
+	for n := range 30 {
+		b.send(jobs.Message{Body: fmt.Sprint("as old ", n)})
+	}
+	b.raise()
 	fresh := b.send(jobs.Message{Body: "fresh"})
-	b.start(options{limits: limits})
+	var permits atomic.Int32
+	b.start(options{limits: limits, worker: func(o *worker.Options) {
+		o.Concurrency = 1
+		o.Trace = func(p worker.Point, _ ledger.ID) {
+			if p == worker.PointPermit {
+				permits.Add(1)
+			}
+		}
+	}})
 	b.until(fresh, ledger.Accepted)
+	if got := permits.Load(); got > 4 {
+		t.Errorf("31 messages that may not be posted and one that may took %d permits", got)
+	}
 	for _, id := range old {
 		if job := b.until(id, ledger.Queued); job.Attempts != 0 {
 			t.Errorf("got %d attempts", job.Attempts)
@@ -45,6 +66,35 @@ func TestBehindTheFence(t *testing.T) {
 	b.set("fence", "up", "0")
 	b.until(old[0], ledger.Accepted)
 	b.until(old[1], ledger.Done)
+}
+
+// Messages that wait for their number's limit behind a fence hold up no new one of the
+// same number, and go on in their places.
+func TestParkedBehindTheFence(t *testing.T) {
+	t.Parallel()
+	b := setup(t, options{stopped: true})
+	stop := b.usedUp()
+	var old []string
+	for n := range 8 {
+		old = append(old, b.send(jobs.Message{From: sender(1), Body: fmt.Sprint("old ", n)}))
+	}
+	b.parks(8)
+	stop()
+	b.raise()
+	fresh := b.send(jobs.Message{From: sender(1), Body: "fresh"})
+	b.start(options{worker: capped(map[string]ratelimit.Cap{sender(1): {Rate: ratelimit.Rate{N: 2, Per: time.Second}}})})
+	b.until(fresh, ledger.Accepted)
+	if got := b.taken(); got != 2 {
+		t.Errorf("the account took %d, want the first and the new one", got)
+	}
+	parked, err := b.ledger.Parked(t.Context())
+	if err != nil || parked["sms.normal."+sender(1)[1:]] < 6 {
+		t.Errorf("%v are parked, %v; want most of 8", parked, err)
+	}
+	b.set("fence", "up", "0")
+	for _, id := range old {
+		b.until(id, ledger.Accepted)
+	}
 }
 
 // A message that was proven absent too long ago is not posted on that: its records

@@ -128,6 +128,12 @@ func (w *Worker) look(ctx context.Context, job ledger.Job) error {
 	case ledger.Unknown:
 		return w.lookAtUnknown(ctx, job)
 	case ledger.Queued:
+		if w.fence.lately(time.Now()) {
+			// Those that may not be posted leave the permits to those that may.
+			if ready, err := w.ready(ctx, job); !ready {
+				return err
+			}
+		}
 	default:
 		return nil
 	}

@@ -45,11 +45,8 @@ func (w *Worker) park(ctx context.Context, job ledger.Job, at Place) error {
 		w.parking.serve(at)
 		return err
 	}
-	begun, err := w.ledger.Begin(ctx, ledger.Intent{ID: job.ID, Generation: job.Generation})
-	if err != nil {
-		return err
-	}
-	return w.declined(ctx, begun)
+	_, err = w.ready(ctx, job)
+	return err
 }
 
 // run serves every place until ctx ends.
@@ -116,12 +113,17 @@ func (p *parking) post(ctx context.Context, at Place) (again bool) {
 		case <-ctx.Done():
 			return false
 		}
+		from, err := p.postable(ctx, at)
+		if err != nil {
+			p.rest(ctx, err)
+			return true
+		}
 		a, err := p.permit(ctx, at.Kind, at.Lane, p.caps(at.Sender)...)
 		if err != nil {
 			p.rest(ctx, err)
 			return true
 		}
-		job, left, err := p.next(ctx, at)
+		job, left, err := p.next(ctx, at, from)
 		if err != nil || job.ID.IsZero() {
 			p.unused(ctx, a)
 			<-room
@@ -142,12 +144,48 @@ func (p *parking) post(ctx context.Context, at Place) (again bool) {
 	}
 }
 
-// next takes the oldest message of a place that is still to be posted. Those whose time
-// is over end here, for which no permit is used.
-func (p *parking) next(ctx context.Context, at Place) (job ledger.Job, left int, err error) {
+// postable is from when on the messages of a place were created that may be posted:
+// behind a fence those that may not be stay where they are, and cost no permit. A
+// deferral: there are no others.
+func (p *parking) postable(ctx context.Context, at Place) (from time.Time, err error) {
+	if !p.fence.lately(time.Now()) {
+		return from, nil
+	}
+	id, found, err := p.ledger.FirstParked(ctx, at.String(), from)
+	if err != nil || !found {
+		return from, err
+	}
+	job, err := p.ledger.Get(ctx, id)
+	if err != nil {
+		return from, ignoreGone(err)
+	}
+	begun, err := p.ledger.Begin(ctx, ledger.Intent{ID: id, Generation: job.Generation})
+	if err != nil || begun.Decision != ledger.Fenced {
+		return from, ignoreGone(err)
+	}
+	if from = begun.FencedBefore; !from.IsZero() {
+		if _, found, err = p.ledger.FirstParked(ctx, at.String(), from); found || err != nil {
+			return from, err
+		}
+	}
+	_ = p.declined(ctx, begun) // says so
+	return from, deferral{parkedRest}
+}
+
+// ignoreGone leaves an error about one job to whoever takes that job up.
+func ignoreGone(err error) error {
+	if errors.Is(err, ledger.ErrNotFound) || errors.Is(err, ledger.ErrNewerVersion) {
+		return nil
+	}
+	return err
+}
+
+// next takes the oldest message of a place, of those created from then on, that is still
+// to be posted. Those whose time is over end here, for which no permit is used.
+func (p *parking) next(ctx context.Context, at Place, from time.Time) (job ledger.Job, left int, err error) {
 	for range 20 {
 		var ids []ledger.ID
-		if ids, left, err = p.ledger.Unpark(ctx, at.String(), 1); err != nil || len(ids) == 0 {
+		if ids, left, err = p.ledger.Unpark(ctx, at.String(), 1, from); err != nil || len(ids) == 0 {
 			return ledger.Job{}, left, err
 		}
 		job, err = p.ledger.Get(ctx, ids[0])
@@ -231,9 +269,6 @@ func (p *parking) attempt(ctx context.Context, job ledger.Job, a *attempt) (wait
 	case err != nil:
 	case attempt != nil:
 		wait, again, err = p.transmit(ctx, job, attempt, message)
-	case begun.Decision == ledger.Fenced:
-		_ = p.declined(ctx, begun) // says so, and takes a moment
-		return 0, true
 	default:
 		err = p.declined(ctx, begun)
 	}

@@ -130,7 +130,7 @@ func TestLostFromItsPlace(t *testing.T) {
 	second := b.send(jobs.Message{From: sender(1), Body: "second"})
 	b.parks(1)
 	stop()
-	if ids, _, err := b.ledger.Unpark(t.Context(), "sms.normal."+sender(1)[1:], 1); err != nil || len(ids) != 1 || ids[0].String() != second {
+	if ids, _, err := b.ledger.Unpark(t.Context(), "sms.normal."+sender(1)[1:], 1, time.Time{}); err != nil || len(ids) != 1 || ids[0].String() != second {
 		t.Fatalf("got %v, %v", ids, err)
 	}
 	b.start(options{worker: func(o *worker.Options) { o.Sweep = 200 * time.Millisecond }})

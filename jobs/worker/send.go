@@ -26,9 +26,8 @@ func (w *Worker) send(ctx context.Context, job ledger.Job) error {
 	}
 	if !job.Expires.IsZero() && time.Until(job.Expires) < 5*time.Second {
 		// Likely over: find out before it takes a permit from one that is not.
-		begun, err := w.ledger.Begin(ctx, ledger.Intent{ID: job.ID, Generation: job.Generation})
-		if err != nil || begun.Decision != ledger.Ready {
-			return errors.Join(err, w.declined(ctx, begun))
+		if ready, err := w.ready(ctx, job); !ready {
+			return err
 		}
 	}
 	message := spec.Flowroute()
@@ -137,6 +136,16 @@ func (w *Worker) intend(ctx context.Context, job ledger.Job, a *attempt, intent 
 		_, _ = w.settle(ctx, ledger.Settlement{ID: job.ID, Token: a.token, To: ledger.Queued, Reason: ledger.ReasonNotSent, Uncounted: true})
 	}
 	return begun, err
+}
+
+// ready reports whether a job may be posted now; where it may not, err is what its task
+// does. It costs no permit.
+func (w *Worker) ready(ctx context.Context, job ledger.Job) (bool, error) {
+	begun, err := w.ledger.Begin(ctx, ledger.Intent{ID: job.ID, Generation: job.Generation})
+	if err != nil || begun.Decision == ledger.Ready {
+		return err == nil, err
+	}
+	return false, w.declined(ctx, begun)
 }
 
 // resting turns the end of the process into a rest of the task.
