@@ -36,12 +36,12 @@ local function effective(s, l)
 end
 
 -- What 429s have left of a limit, in parts of a million, and when the last of them
--- took some: each burst takes a quarter, and it grows back evenly.
-local GROWTH = 200000000 -- from nothing to all of it
+-- took some: each burst takes a quarter, and it grows back evenly, from nothing to all
+-- of it in the time that is kept with it.
 local function share_of(s, learned)
-  local share, since = string.match(learned or '', '^(%d+) (%d+)$')
+  local share, since, recovery = string.match(learned or '', '^(%d+) (%d+) (%d+)$')
   if not share then return 1000000, 0 end
-  local grown = math.floor(math.max(0, s.clock - int(since)) * 1000000 / GROWTH)
+  local grown = math.floor(math.max(0, s.clock - int(since)) * 1000000 / int(recovery))
   return math.min(1000000, int(share) + grown), int(since)
 end
 

@@ -39,6 +39,9 @@ type Options struct {
 	// Flowroute's counter (D in the theorem). Attempts that are answered do not
 	// depend on it. Defaults to 5 s.
 	PathDelay time.Duration
+	// Recovery is how long a limit takes to grow from nothing to all of it after 429s
+	// have shrunk it: a quarter of it after one burst. Defaults to 200 s.
+	Recovery time.Duration
 	// FreshStart says that nobody else can hold a permit of this account at
 	// this moment: a Redis without limiter state is new, not one that lost it.
 	// Without it the first permit of a new Redis takes WriteWindow + PathDelay
@@ -68,6 +71,9 @@ func (o *Options) setDefaults() {
 	if o.PathDelay == 0 {
 		o.PathDelay = 5 * time.Second
 	}
+	if o.Recovery == 0 {
+		o.Recovery = 200 * time.Second
+	}
 	if o.Process == "" {
 		host, _ := os.Hostname()
 		o.Process = host + "." + strconv.Itoa(os.Getpid())
@@ -88,7 +94,7 @@ func (o *Options) validate() error {
 	if open := strings.IndexByte(o.Prefix, '{'); open < 0 || strings.IndexByte(o.Prefix[open:], '}') < 2 {
 		errs = append(errs, fmt.Errorf("prefix %q has no hash tag", o.Prefix))
 	}
-	if o.Timeout < 0 || o.WriteWindow < 0 || o.PathDelay < 0 {
+	if o.Timeout < 0 || o.WriteWindow < 0 || o.PathDelay < 0 || o.Recovery < 0 {
 		errs = append(errs, errors.New("negative duration"))
 	}
 	for _, r := range []Rate{o.Limits.SMS, o.Limits.MMS, o.Limits.Lookups, o.Limits.Numbers} {

@@ -249,7 +249,7 @@ func (s *store) sweep(ctx context.Context, epoch string, names []any) (reply, er
 }
 
 func (s *store) penalize(ctx context.Context, epoch, limit string, d time.Duration, granted int64) (reply, error) {
-	return s.run(ctx, scriptPenalize, "", epoch, nil, limit, d.Microseconds(), granted)
+	return s.run(ctx, scriptPenalize, "", epoch, nil, limit, d.Microseconds(), granted, s.o.Recovery.Microseconds())
 }
 
 func (s *store) bye(ctx context.Context, epoch string) (reply, error) {

@@ -69,7 +69,7 @@ func (s *service) connect(ctx context.Context) error {
 	}
 	s.limiter, err = ratelimit.New(s.asks, ratelimit.Options{
 		Account: account, Limits: s.o.Limits, Timeout: s.o.Times.Timeout, WriteWindow: s.o.Times.Window, PathDelay: s.o.Times.Path,
-		FreshStart: s.o.Fresh, Logger: s.log,
+		Recovery: s.o.Times.Recover, FreshStart: s.o.Fresh, Logger: s.log,
 	})
 	if err != nil {
 		return err

@@ -132,6 +132,7 @@ type times struct {
 	Idle    time.Duration // AMBIGUOUS_SETTLE_IDLE
 	Max     time.Duration // AMBIGUOUS_MAX
 	Explain time.Duration // how long workers may take to tell what they did
+	Recover time.Duration // how long a limit takes to grow back whole after 429s
 }
 
 // times are the documented defaults by the scale. Window and Path have a floor: on
@@ -146,6 +147,7 @@ func (o Options) times() times {
 		Idle:    short(15 * time.Minute),
 		Max:     cmp.Or(o.GiveUp, short(time.Hour)),
 		Explain: max(short(10*time.Second), 3*time.Second),
+		Recover: short(200 * time.Second),
 	}
 }
 
