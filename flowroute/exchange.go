@@ -185,24 +185,23 @@ func success(status int) bool { return 200 <= status && status <= 299 }
 // readAccepted reads the body of a 2xx. It returns nil when it cannot be read:
 // the request is accepted all the same.
 func readAccepted(resp *http.Response, onStatus func(int)) []byte {
-	if onStatus == nil {
-		body, _ := readAll(resp.Body, maxReply)
-		return body
+	if onStatus != nil {
+		told := make(chan any, 1)
+		late := time.AfterFunc(statusGrace, func() {
+			defer func() { told <- recover() }()
+			onStatus(resp.StatusCode)
+		})
+		defer func() {
+			if late.Stop() {
+				return
+			}
+			if panicked := <-told; panicked != nil {
+				panic(panicked)
+			}
+		}()
 	}
-	read := make(chan []byte, 1)
-	go func() {
-		body, _ := readAll(resp.Body, maxReply)
-		read <- body
-	}()
-	late := time.NewTimer(statusGrace)
-	defer late.Stop()
-	select {
-	case body := <-read:
-		return body
-	case <-late.C:
-		onStatus(resp.StatusCode)
-		return <-read
-	}
+	body, _ := readAll(resp.Body, maxReply)
+	return body
 }
 
 // readAll reads r to its end and refuses more than limit bytes.

@@ -117,7 +117,7 @@ func (s *service) parts() (parts, error) {
 		return nil, err
 	}
 	resolver, err := resolve.New(resolve.Options{
-		Ledger: punctual.Ledger(), API: s.api.WithGate(worker.Gate(s.limiter, ratelimit.LaneResolve)), Redis: s.asks, Account: account, Nudge: w.Resend,
+		Ledger: punctual.Ledger(), API: s.api.WithGate(worker.Gate(s.limiter, ratelimit.LaneResolve)), Redis: s.asks, Account: account, Known: numbers.KnownBefore, Nudge: w.Resend,
 		Settle: t.Settle, SettleIdle: t.Idle, Max: t.Max, Tick: t.Settle / 8, Logger: s.log,
 	})
 	if err != nil {

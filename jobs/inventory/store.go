@@ -192,6 +192,21 @@ func (s *Store) Each(ctx context.Context, q Query) iter.Seq2[Number, error] {
 	}
 }
 
+// KnownBefore are the numbers that were in the stored copy before a moment. ok is false
+// when there was no copy, or none with a number.
+func (s *Store) KnownBefore(ctx context.Context, before time.Time) (known map[flowroute.E164]bool, ok bool, err error) {
+	known = map[flowroute.E164]bool{}
+	for n, err := range s.Each(ctx, Query{}) {
+		if err != nil {
+			return nil, false, err
+		}
+		if n.FirstSeen.Before(before) {
+			known[n.Number] = true
+		}
+	}
+	return known, len(known) > 0, nil
+}
+
 // Routes reads the account's routes, in the order of their ids as texts.
 func (s *Store) Routes(ctx context.Context) ([]Route, error) {
 	var all []Route

@@ -13,19 +13,20 @@
 local id, token, number, most, fp = ARGV[1], ARGV[3], ARGV[10], ARGV[11], ARGV[14]
 
 -- orphaned takes a record of this fingerprint that became nobody's when Redis lost
--- writes.
+-- writes, and says whether it may be a further one of another post.
 local function orphaned(fp)
   if fp == '' then return nil end
   local list = redis.call('HGET', P .. 'orphans', fp)
   if not list or list == '' then return nil end
-  local size = string.byte(list)
+  local size, doubtful = string.byte(list) % 128, string.byte(list) >= 128
   if #list > 1 + size then
     redis.call('HSET', P .. 'orphans', fp, string.sub(list, 2 + size))
   else
     redis.call('HDEL', P .. 'orphans', fp)
   end
   local mdr = string.sub(list, 2, 1 + size)
-  return not cold_get('c', mdr) and mdr or orphaned(fp)
+  if cold_get('c', mdr) then return orphaned(fp) end
+  return mdr, doubtful
 end
 
 local job = load(id, ARGV[2])
@@ -87,7 +88,15 @@ for slot in string.gmatch(f.o or '', '%S+') do
 end
 if token == '' then return {'ready'} end
 -- A call that is a minute older than the record of its job is a repetition.
-local orphan = f.t == 'm' and drawn(job) < tonumber(f.c) - 60000 and orphaned(fp)
+local orphan, doubtful
+if f.t == 'm' and drawn(job) < tonumber(f.c) - 60000 then orphan, doubtful = orphaned(fp) end
+if orphan and doubtful then
+  set(job, 'e', 'Redis lost writes; ' .. text_mdr(orphan) .. ' of that time may be this message, or a part of another')
+  move(job, 'r', REASON.redis_lost_writes, most)
+  save(job)
+  leave_slots(job)
+  return {'open', 'r', 0}
+end
 if orphan then
   -- What Redis had lost: this text was sent under the same id before.
   local owned, _ = take(job, orphan, true, most, ARGV[17])

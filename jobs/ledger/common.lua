@@ -31,14 +31,11 @@ local function run_id()
   return type(info) == 'string' and string.match(info, 'run_id:(%w+)') or '-'
 end
 
--- bytes writes n big-endian in k bytes; unbytes reads it.
+-- bytes writes n big-endian in k bytes, an even number; unbytes reads it.
 local function bytes(n, k)
-  local out = {}
-  for i = k, 1, -1 do
-    out[i] = string.char(n % 256)
-    n = math.floor(n / 256)
-  end
-  return table.concat(out)
+  local low = string.char(math.floor(n / 256) % 256, n % 256)
+  if k == 2 then return low end
+  return bytes(math.floor(n / 65536), k - 2) .. low
 end
 
 local function unbytes(s)
@@ -50,6 +47,11 @@ end
 local function text_id(bin)
   local hex = string.gsub(bin, '.', function(ch) return string.format('%02x', string.byte(ch)) end)
   return table.concat({string.sub(hex, 1, 8), string.sub(hex, 9, 12), string.sub(hex, 13, 16), string.sub(hex, 17, 20), string.sub(hex, 21)}, '-')
+end
+
+local function text_mdr(mdr)
+  if #mdr ~= 16 then return (string.gsub(mdr, '%z', '')) end
+  return 'mdr2-' .. string.gsub(text_id(mdr), '-', '')
 end
 
 -- set changes a field of a job; nil removes it. save writes what was changed.

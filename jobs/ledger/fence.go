@@ -57,18 +57,25 @@ func (l *Ledger) FenceState(ctx context.Context) (Fence, error) {
 	}, nil
 }
 
+// Orphan is a record that is nobody's. A doubtful one may be a further record of
+// another post: what asks for it goes to a person.
+type Orphan struct {
+	MDR      string
+	Doubtful bool
+}
+
 // LowerFence ends the fence after the records of its gap were matched with every
 // job. orphans are the records that are nobody's, with the fingerprints of their
 // texts: for the time of ttl, a job that a producer may be asking for a second time
 // gets one instead of being posted. False: it is not ready yet, it is down, another
 // one is up, or Redis was restarted and more may be lost by now.
-func (l *Ledger) LowerFence(ctx context.Context, id string, orphans map[Fingerprint][]string, ttl time.Duration) (bool, error) {
+func (l *Ledger) LowerFence(ctx context.Context, id string, orphans map[Fingerprint][]Orphan, ttl time.Duration) (bool, error) {
 	args := []any{"lower", id, ttl.Milliseconds()}
-	for f, mdrs := range orphans {
+	for f, list := range orphans {
 		var packed strings.Builder
-		for _, mdr := range mdrs {
-			if p := packMDR(mdr); p != "" {
-				packed.WriteByte(byte(len(p)))
+		for _, orphan := range list {
+			if p := packMDR(orphan.MDR); p != "" {
+				packed.WriteByte(byte(len(p) | flag(orphan.Doubtful)<<7))
 				packed.WriteString(p)
 			}
 		}

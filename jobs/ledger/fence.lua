@@ -1,6 +1,7 @@
 -- Reads the fence, or ends it.
 -- ARGV  1 '' reads | lower | accept, 2 id of the fence, 3 TTL of the orphans in ms, then
---       for each fingerprint (hex) the MDRs that are nobody's, each headed by its length
+--       for each fingerprint (hex) the MDRs that are nobody's, each headed by its length, and
+--       128 more when it may be a further one of another post
 -- returns {run the ledger is cleared for, run that answers, up, id, from, at, ready, when
 --          another run was noticed, workers that are waited for} | {ok | no}
 local FENCE = P .. 'fence'

@@ -3,6 +3,7 @@ package ledger_test
 import (
 	"context"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -405,7 +406,7 @@ func raised(t *testing.T) (bundle, *redistest.Server, ledger.Fence) {
 	return b, server, b.fence()
 }
 
-func (b bundle) lowered(id string, orphans map[ledger.Fingerprint][]string) {
+func (b bundle) lowered(id string, orphans map[ledger.Fingerprint][]ledger.Orphan) {
 	b.t.Helper()
 	for ctx, cancel := context.WithTimeout(b.t.Context(), 10*time.Second); ; {
 		defer cancel()
@@ -451,8 +452,8 @@ func TestFenceHoldsOldAndKeyedJobs(t *testing.T) {
 func TestFenceOrphanGoesToKeyedJob(t *testing.T) {
 	t.Parallel()
 	b, _, f := raised(t)
-	print, first, second := ledger.Fingerprint{1, 2, 3}, mdr(), "other-form"
-	b.lowered(f.ID, map[ledger.Fingerprint][]string{print: {first, second}, {9}: nil})
+	print, first, second, third := ledger.Fingerprint{1, 2, 3}, mdr(), "other-form", mdr()
+	b.lowered(f.ID, map[ledger.Fingerprint][]ledger.Orphan{print: {{MDR: first}, {MDR: second}, {MDR: third, Doubtful: true}}, {9}: nil})
 	post := func(key string) (ledger.Begun, ledger.ID) {
 		job := message(t)
 		job.ID = ledger.KeyID(job.Type, key)
@@ -480,8 +481,12 @@ func TestFenceOrphanGoesToKeyedJob(t *testing.T) {
 			t.Errorf("records: got %v, want one like %s", mdrs, want)
 		}
 	}
-	if got, _ := post("c"); got.Decision != ledger.Go {
-		t.Errorf("third job with a key: got %+v, want go", got)
+	got, id := post("c")
+	if job := b.get(id); got.Decision != ledger.Open || job.State != ledger.Review || !strings.Contains(job.Detail, third) {
+		t.Errorf("third job with a key: got %+v, %s %q, want a person to look at %s", got, job.State, job.Detail, third)
+	}
+	if got, _ := post("d"); got.Decision != ledger.Go {
+		t.Errorf("fourth job with a key: got %+v, want go", got)
 	}
 }
 

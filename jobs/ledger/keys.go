@@ -22,6 +22,7 @@ package ledger
 //	{flowroute}:beats           hash, no TTL: signs of life of the processes that post
 //	{flowroute}:orphans         hash, TTL: fingerprint → records that became nobody's
 //	{flowroute}:orphan-numbers  set, TTL: numbers that were bought, and whose purchase is not known any more
+//	{flowroute}:doubtful-numbers set, TTL: the same, where they may have been the account's before
 //	{flowroute}:synced          number, no TTL: what was waited for to reach the disk
 //	{flowroute}:sweeper, :swept, :cursor, :unreadable  the search for lost tasks (package worker)
 //	{flowroute}:owner           string, no TTL: the account this ledger belongs to

@@ -24,6 +24,13 @@ func (l *Ledger) HoldQueued(ctx context.Context, id ID, reason Reason, detail st
 	return l.queued(ctx, id, "r", "", reason, detail, evidence)
 }
 
+// HoldPurchase does so with a purchase that may have bought a number, which it claims:
+// should the person say that it was bought, the purchase goes on with it. False as well
+// when the number is another purchase's.
+func (l *Ledger) HoldPurchase(ctx context.Context, id ID, number flowroute.E164, reason Reason, detail string, evidence []byte) (bool, error) {
+	return l.queued(ctx, id, "r", number.Digits(), reason, detail, evidence)
+}
+
 // ClaimPurchase notes of a purchase that is queued that it may have bought a number:
 // it claims the number, and asks the account before it posts. False: it is not queued
 // any more, has bought one already, or the number is another purchase's.
@@ -32,8 +39,9 @@ func (l *Ledger) ClaimPurchase(ctx context.Context, id ID, number flowroute.E164
 }
 
 // OrphanNumbers keeps numbers for the time of ttl that were bought by a purchase that
-// Redis has lost: the same purchase, asked for again, takes one of them.
-func (l *Ledger) OrphanNumbers(ctx context.Context, numbers []flowroute.E164, ttl time.Duration) error {
+// Redis has lost: the same purchase, asked for again, takes one of them. Doubtful ones
+// may have been the account's before: the purchase then goes to a person.
+func (l *Ledger) OrphanNumbers(ctx context.Context, numbers []flowroute.E164, doubtful bool, ttl time.Duration) error {
 	if len(numbers) == 0 {
 		return nil
 	}
@@ -41,29 +49,41 @@ func (l *Ledger) OrphanNumbers(ctx context.Context, numbers []flowroute.E164, tt
 	for i, n := range numbers {
 		members[i] = n.Digits()
 	}
+	key := l.orphanNumbers(doubtful)
 	pipe := l.rdb.TxPipeline()
-	pipe.SAdd(ctx, l.key("orphan-numbers"), members...)
-	pipe.PExpire(ctx, l.key("orphan-numbers"), ttl)
+	pipe.SAdd(ctx, key, members...)
+	pipe.PExpire(ctx, key, ttl)
 	if _, err := pipe.Exec(ctx); err != nil {
 		return fmt.Errorf("keep orphaned numbers: %w", err)
 	}
 	return nil
 }
 
-// Orphaned are the numbers of [Ledger.OrphanNumbers] that no purchase has taken yet.
-func (l *Ledger) Orphaned(ctx context.Context) ([]flowroute.E164, error) {
-	texts, err := l.rdb.SMembers(ctx, l.key("orphan-numbers")).Result()
-	if err != nil {
-		return nil, fmt.Errorf("read orphaned numbers: %w", err)
+func (l *Ledger) orphanNumbers(doubtful bool) string {
+	if doubtful {
+		return l.key("doubtful-numbers")
 	}
-	slices.Sort(texts)
-	var numbers []flowroute.E164
-	for _, text := range texts {
-		if n, err := flowroute.E164FromUint64(uint64(number(text))); err == nil {
-			numbers = append(numbers, n)
+	return l.key("orphan-numbers")
+}
+
+// Orphaned are the numbers of [Ledger.OrphanNumbers] that no purchase has taken yet.
+func (l *Ledger) Orphaned(ctx context.Context) (certain, doubtful []flowroute.E164, err error) {
+	for _, some := range []struct {
+		doubtful bool
+		numbers  *[]flowroute.E164
+	}{{false, &certain}, {true, &doubtful}} {
+		texts, err := l.rdb.SMembers(ctx, l.orphanNumbers(some.doubtful)).Result()
+		if err != nil {
+			return nil, nil, fmt.Errorf("read orphaned numbers: %w", err)
+		}
+		slices.Sort(texts)
+		for _, text := range texts {
+			if n, err := flowroute.E164FromUint64(uint64(number(text))); err == nil {
+				*some.numbers = append(*some.numbers, n)
+			}
 		}
 	}
-	return numbers, nil
+	return certain, doubtful, nil
 }
 
 func (l *Ledger) queued(ctx context.Context, id ID, what, value string, reason Reason, detail string, evidence []byte) (bool, error) {

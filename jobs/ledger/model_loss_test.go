@@ -140,7 +140,7 @@ func (w *world) lower() bool {
 		return false
 	}
 	f.read = false
-	orphans := map[ledger.Fingerprint][]string{}
+	orphans := map[ledger.Fingerprint][]ledger.Orphan{}
 	for text := range 2 {
 		free := slices.DeleteFunc(slices.Clone(f.records), func(r *modelRecord) bool { return r.job.text != text })
 		queued, open := w.unfinished(text)
@@ -162,7 +162,7 @@ func (w *world) lower() bool {
 			free = slices.Delete(free, at, at+1)
 		}
 		for _, r := range free {
-			orphans[fingerprint(text)] = append(orphans[fingerprint(text)], r.mdr)
+			orphans[fingerprint(text)] = append(orphans[fingerprint(text)], ledger.Orphan{MDR: r.mdr})
 			r.ruledOn = true
 		}
 	}

@@ -1,7 +1,7 @@
 -- After Redis has lost writes: what the records say of a job that is queued, and may
 -- have been posted without the ledger knowing.
 -- ARGV  1 id, 2 id (16 bytes), 3 a (a record is its) | r (a person must look) | p (its
---       purchase may have been posted), 4 MDR, or number for p, 5 reason, 6 detail, 7 evidence,
+--       purchase may have been posted), 4 MDR, or the number of a purchase, 5 reason, 6 detail, 7 evidence,
 --       8 length of the event stream, 9 retention, 10 TTL of claims
 -- returns {ok | no | missing | newer}
 local id, what, most = ARGV[1], ARGV[3], ARGV[8]
@@ -9,12 +9,14 @@ local job = load(id, ARGV[2])
 if not job then return {'missing'} end
 if job.newer then return {'newer'} end
 if job.f.s ~= 'q' or job.f.pg then return {'no'} end
-if what == 'p' then
+if job.f.t == 'p' and ARGV[4] ~= '' then
   local owner = redis.call('HGET', P .. 'numbers', ARGV[4])
   if owner and owner ~= id then return {'no'} end
   redis.call('HSET', P .. 'numbers', ARGV[4], id)
-  redis.call('SREM', P .. 'orphan-numbers', ARGV[4])
   set(job, 'nu', ARGV[4])
+end
+if what == 'p' then
+  redis.call('SREM', P .. 'orphan-numbers', ARGV[4])
   set(job, 'un', '1')
   set(job, 'lt', 'lost ' .. int(now)) -- what was planned before this was seen is outrun
   save(job)

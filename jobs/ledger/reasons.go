@@ -53,21 +53,20 @@ const (
 	ReasonWorkerSilent    Reason = "worker_silent"     // the worker that posts it gives no sign of life
 )
 
-func reasons() []Reason {
-	return []Reason{
-		ReasonNone, ReasonRateLimited, ReasonNotSent, ReasonUnauthorized, ReasonNoAnswer, ReasonServerError,
-		ReasonUnexpected, ReasonRefused, ReasonOptedOut, ReasonInvalid, ReasonExpired, ReasonTooLate,
-		ReasonAttemptsUsedUp, ReasonCancelled, ReasonCancelRequested, ReasonWorkerLost, ReasonIDPending,
-		ReasonLateProof, ReasonDisplaced, ReasonReceipt, ReasonNumberTaken, ReasonAlreadyOwned, ReasonSuperseded,
-		ReasonBought, ReasonReadBack, ReasonNoCandidate, ReasonTooExpensive, ReasonMDRClaimedTwice, ReasonBroken,
-		ReasonUnresolved, ReasonInternal, ReasonMatched, ReasonAbsent, ReasonRecheck, ReasonNearMatch, ReasonNotCurrent,
-		ReasonNoRecord, ReasonOtherAccount, ReasonForeignTraffic, ReasonBeyondReach, ReasonUsedUpUnknown, ReasonHeld,
-		ReasonRuled, ReasonRedisLost, ReasonWorkerSilent,
-	}
+// reasons are all of them, each at the place that is its code.
+var reasons = [...]Reason{
+	ReasonNone, ReasonRateLimited, ReasonNotSent, ReasonUnauthorized, ReasonNoAnswer, ReasonServerError,
+	ReasonUnexpected, ReasonRefused, ReasonOptedOut, ReasonInvalid, ReasonExpired, ReasonTooLate,
+	ReasonAttemptsUsedUp, ReasonCancelled, ReasonCancelRequested, ReasonWorkerLost, ReasonIDPending,
+	ReasonLateProof, ReasonDisplaced, ReasonReceipt, ReasonNumberTaken, ReasonAlreadyOwned, ReasonSuperseded,
+	ReasonBought, ReasonReadBack, ReasonNoCandidate, ReasonTooExpensive, ReasonMDRClaimedTwice, ReasonBroken,
+	ReasonUnresolved, ReasonInternal, ReasonMatched, ReasonAbsent, ReasonRecheck, ReasonNearMatch, ReasonNotCurrent,
+	ReasonNoRecord, ReasonOtherAccount, ReasonForeignTraffic, ReasonBeyondReach, ReasonUsedUpUnknown, ReasonHeld,
+	ReasonRuled, ReasonRedisLost, ReasonWorkerSilent,
 }
 
 func (r Reason) code() byte {
-	for i, known := range reasons() {
+	for i, known := range reasons {
 		if r == known {
 			return byte(i)
 		}
@@ -76,8 +75,8 @@ func (r Reason) code() byte {
 }
 
 func reasonOf(code byte) Reason {
-	if all := reasons(); int(code) < len(all) {
-		return all[code]
+	if int(code) < len(reasons) {
+		return reasons[code]
 	}
 	return "other"
 }

@@ -40,6 +40,8 @@ elseif f.t == 'p' then
     -- Bought; its alias and routes follow.
     set(job, 'pg', '{"v":1,"number":"' .. f.nu .. '"}')
   end
+  -- A number that was on the account before the purchase was ever posted is not its.
+  if not accepted and not f.fi then release(job) end
   again()
 elseif accepted then
   stop('o')

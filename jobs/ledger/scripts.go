@@ -5,6 +5,8 @@ import (
 	_ "embed"
 	"errors"
 	"fmt"
+	"regexp"
+	"strconv"
 	"strings"
 
 	"github.com/redis/go-redis/v9"
@@ -87,21 +89,25 @@ var (
 	scriptBreaker = framed("", breakerLua)
 )
 
-// script puts the common parts before a script's own, and the bytes of the reasons
-// that scripts give by themselves before both.
-func script(own string) *redis.Script {
-	var table strings.Builder
-	for i, r := range reasons()[1:] {
-		fmt.Fprintf(&table, "%s=%d,", r, i+1)
-	}
-	return framed("local REASON = {"+table.String()+"}\n"+commonLua+coldLua+claimsLua, own)
+// script puts the common parts before a script's own.
+func script(own string) *redis.Script { return framed(commonLua+coldLua+claimsLua, own) }
+
+// reasonLua is how scripts write the code of a reason.
+var reasonLua = regexp.MustCompile(`\bREASON\.(\w+)`)
+
+// numbered replaces the reasons by their codes: a table of them would be made anew each
+// time that a script runs.
+func numbered(lua string) string {
+	return reasonLua.ReplaceAllStringFunc(lua, func(name string) string {
+		return strconv.Itoa(int(Reason(strings.TrimPrefix(name, "REASON.")).code()))
+	})
 }
 
 // framed makes a script that runs its own part for each of several calls, with the
 // arguments of each as ARGV: what is common to them is paid for once. A call that fails
 // is answered with its error, and leaves the others alone.
 func framed(common, own string) *redis.Script {
-	return redis.NewScript("local counts = {}\n" + common + "local function one(ARGV)\n" + own + frameLua)
+	return redis.NewScript(numbered("local counts = {}\n" + common + "local function one(ARGV)\n" + own + frameLua))
 }
 
 // frameLua follows the own part. ARGV  1 number of arguments of each call, then those of

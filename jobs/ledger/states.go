@@ -34,23 +34,18 @@ const (
 
 // stateCodes pairs each state, in the order of a job's life, with its one byte in
 // Redis.
-func stateCodes() []struct {
+var stateCodes = [...]struct {
 	state State
 	code  byte
-} {
-	return []struct {
-		state State
-		code  byte
-	}{
-		{Queued, 'q'}, {Sending, 's'}, {Unknown, 'u'}, {Review, 'r'}, {Accepted, 'a'}, {Delivered, 'd'},
-		{Undelivered, 'n'}, {Done, 'o'}, {Failed, 'f'}, {Expired, 'x'}, {Cancelled, 'c'}, {Blocked, 'b'},
-	}
+}{
+	{Queued, 'q'}, {Sending, 's'}, {Unknown, 'u'}, {Review, 'r'}, {Accepted, 'a'}, {Delivered, 'd'},
+	{Undelivered, 'n'}, {Done, 'o'}, {Failed, 'f'}, {Expired, 'x'}, {Cancelled, 'c'}, {Blocked, 'b'},
 }
 
 // States lists every state in the order of a job's life.
 func States() []State {
 	var states []State
-	for _, pair := range stateCodes() {
+	for _, pair := range stateCodes {
 		states = append(states, pair.state)
 	}
 	return states
@@ -72,7 +67,7 @@ func (s State) Succeeded() bool {
 }
 
 func (s State) code() byte {
-	for _, pair := range stateCodes() {
+	for _, pair := range stateCodes {
 		if pair.state == s {
 			return pair.code
 		}
@@ -81,7 +76,7 @@ func (s State) code() byte {
 }
 
 func stateOf(code byte) State {
-	for _, pair := range stateCodes() {
+	for _, pair := range stateCodes {
 		if pair.code == code {
 			return pair.state
 		}
@@ -104,27 +99,22 @@ const (
 )
 
 // typeCodes pairs each type with its one byte in Redis.
-func typeCodes() []struct {
+var typeCodes = [...]struct {
 	kind Type
 	code byte
-} {
-	return []struct {
-		kind Type
-		code byte
-	}{{SendMessage, 'm'}, {PurchaseNumber, 'p'}, {RouteUpdate, 'r'}, {SyncMDR, 's'}, {SyncNumbers, 'i'}, {Reconcile, 'c'}}
-}
+}{{SendMessage, 'm'}, {PurchaseNumber, 'p'}, {RouteUpdate, 'r'}, {SyncMDR, 's'}, {SyncNumbers, 'i'}, {Reconcile, 'c'}}
 
 // Types lists every type of job.
 func Types() []Type {
 	var types []Type
-	for _, pair := range typeCodes() {
+	for _, pair := range typeCodes {
 		types = append(types, pair.kind)
 	}
 	return types
 }
 
 func (t Type) code() byte {
-	for _, pair := range typeCodes() {
+	for _, pair := range typeCodes {
 		if pair.kind == t {
 			return pair.code
 		}
@@ -133,7 +123,7 @@ func (t Type) code() byte {
 }
 
 func typeOf(code byte) Type {
-	for _, pair := range typeCodes() {
+	for _, pair := range typeCodes {
 		if pair.code == code {
 			return pair.kind
 		}

@@ -13,6 +13,7 @@ import (
 type question struct {
 	members []member
 	records []record
+	beside  []time.Time // when MMS of the pair were accepted whose records have an owner
 	read    reading
 	rules   rules
 }
@@ -37,6 +38,7 @@ type record struct {
 	same    bool      // its text is the group's
 	refused bool      // it may be what a refusal has left
 	claimed bool      // it is a job's already
+	mms     bool      // whose records say nothing of the text
 	theirs  bool      // its text is that of another message whose outcome is open
 }
 
@@ -268,14 +270,17 @@ func (q question) match() match {
 		return cmp.Or(cmp.Compare(turn(a), turn(b)), a.first.Compare(b.first))
 	})
 	given := make([]int, len(members))
+	parts := mmsParts{beside: q.beside}
 	give := func(i int) bool {
-		at := slices.IndexFunc(free, func(r record) bool { return !r.at.Before(members[i].first.Add(-q.read.margin)) })
+		since := members[i].first.Add(-q.read.margin)
+		at := slices.IndexFunc(free, func(r record) bool { return !r.at.Before(since) && (turn(members[i]) != turnUnknown || !parts.of(r)) })
 		if at < 0 {
 			return false
 		}
 		for _, mdr := range append([]string{free[at].mdr}, free[at].parts...) {
 			found.claims = append(found.claims, ledger.Claim{ID: members[i].ID, MDR: mdr})
 		}
+		parts.given(free[at], since, members[i].ID)
 		free = slices.Delete(free, at, at+1)
 		given[i]++
 		return true
@@ -291,21 +296,34 @@ func (q question) match() match {
 			found.left = append(found.left, m)
 		}
 	}
+	further := parts.take(&free)
+	if len(found.left) == 0 {
+		found.claims = append(found.claims, parts.claims(further)...)
+	} else {
+		found.near = append(found.near, further...)
+	}
 	q.strangers(&found, members, free)
 	return found
 }
 
-// turn is the order in which messages are given records.
+// The order in which messages are given records.
+const (
+	turnAccepted = iota
+	turnUnknown
+	turnQueued
+	turnPerson
+)
+
 func turn(m member) int {
 	switch {
 	case m.State == ledger.Accepted || m.pinned:
-		return 0
+		return turnAccepted
 	case m.State == ledger.Unknown:
-		return 1
+		return turnUnknown
 	case m.State == ledger.Queued:
-		return 2
+		return turnQueued
 	}
-	return 3
+	return turnPerson
 }
 
 // strangers looks at the records that nobody was given. When there are more of this
@@ -341,7 +359,7 @@ func (q question) strangers(found *match, members []member, free []record) {
 		return
 	}
 	certain := func(id ledger.ID) bool {
-		return slices.ContainsFunc(members, func(m member) bool { return m.ID == id && turn(m) == 0 })
+		return slices.ContainsFunc(members, func(m member) bool { return m.ID == id && turn(m) == turnAccepted })
 	}
 	for _, c := range slices.Clone(found.claims) {
 		if !certain(c.ID) {

@@ -51,6 +51,10 @@ func other(r *record)   { r.same = false }
 func claimed(r *record) { r.claimed = true }
 func failed(r *record)  { r.refused = true }
 func theirs(r *record)  { r.same, r.theirs = false, true }
+func mms(r *record)     { r.mms = true }
+
+// beside says that an MMS of the pair that was accepted at a second has its record.
+func beside(second int) edit { return func(q *question) { q.beside = append(q.beside, at(second)) } }
 
 func read(change func(*reading)) edit { return func(q *question) { change(&q.read) } }
 
@@ -205,6 +209,15 @@ func TestDecide(t *testing.T) {
 		// 40: a refusal may leave a record.
 		"40 a refusal's record":    {ask(a, rec("r1", 1, failed)), reviews(ledger.ReasonNearMatch, whyNear)},
 		"40 split":                 {ask(a, rec("r1", 1, func(r *record) { r.parts = []string{"r2", "r3"} })), found(gets('a', "r1"), gets('a', "r2"), gets('a', "r3"))},
+		"40 MMS":                   {ask(a, rec("r1", 1, mms)), found(gets('a', "r1"))},
+		"40 MMS broken up":         {ask(a, rec("r1", 1, mms), rec("r2", 2, mms)), found(gets('a', "r1"), gets('a', "r2"))},
+		"40 or two MMS":            {ask(a, job('b', ledger.Unknown, 1), rec("r1", 1, mms), rec("r2", 2, mms)), reviews(ledger.ReasonNearMatch, whyNear).but(claims(gets('a', "r1")))},
+		"40 two MMS apart":         {ask(a, job('b', ledger.Unknown, 15), rec("r1", 1, mms), rec("r2", 16, mms)), found(gets('a', "r1"), gets('b', "r2"))},
+		"40 beside a twin's MMS":   {ask(a, beside(-9), rec("r1", 1, mms)), reviews(ledger.ReasonNearMatch, whyNear)},
+		"40 after a twin's MMS":    {ask(a, beside(-10), rec("r1", 1, mms)), found(gets('a', "r1"))},
+		"40 beside, not current":   {ask(a, beside(1), rec("r1", 1, mms), lacks(100)), waits(whyMissing)},
+		"40 beside, accepted":      {ask(job('a', ledger.Accepted, 0), beside(1), rec("r1", 1, mms)), found(gets('a', "r1"))},
+		"40 beside, put back":      {ask(job('p', ledger.Queued, 0), beside(1), rec("r1", 1, mms)), found(gets('p', "r1"))},
 		"40 beside its own":        {ask(a, rec("r1", 1, failed), rec("r2", 2)), found(gets('a', "r2"))},
 		"40 not current":           {ask(a, rec("r1", 1, failed), lacks(100)), waits(whyMissing)},
 		"40 it is another message": {ask(a, rec("r1", 1, failed, claimed)), none},
@@ -224,6 +237,8 @@ func TestDecide(t *testing.T) {
 }
 
 func twice(q *question) { q.members[len(q.members)-1].Attempt = 2 }
+
+func claims(list ...ledger.Claim) func(*want) { return func(w *want) { w.claims = list } }
 
 func surplus(n int) func(*want) { return func(w *want) { w.surplus = n } }
 

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"log/slog"
-	"slices"
 	"time"
 
 	"github.com/flowroute-worker/flowroute-worker/flowroute"
@@ -111,11 +110,7 @@ func (r *Resolver) clearGap(ctx context.Context, fence ledger.Fence) error {
 	if err != nil || !whole {
 		return err // what has changed meanwhile is looked at anew
 	}
-	numbers, err := r.matchPurchases(ctx, fence)
-	if err == nil {
-		err = r.o.Ledger.OrphanNumbers(ctx, numbers, orphanTTL)
-	}
-	if err != nil {
+	if err := r.matchPurchases(ctx, fence); err != nil {
 		r.alert(ctx, slog.LevelWarn, "numbers not compared: the fence stays up", "err", err)
 		return nil
 	}
@@ -197,12 +192,10 @@ func (r *Resolver) readGap(ctx context.Context, fence ledger.Fence, report *Roun
 		if !claimed {
 			g.records = append(g.records, rec)
 		} else if rec.mms {
-			s.beside = append(s.beside, rec)
+			s.beside[rec.of] = append(s.beside[rec.of], rec.row)
 		}
 	}
-	for i := range g.records {
-		g.records[i].part = slices.ContainsFunc(s.beside, g.records[i].maybePartOf)
-	}
+	markParts(g.records, s.beside)
 	return g, "", nil
 }
 
@@ -214,7 +207,7 @@ func (r *Resolver) gapPass(ctx context.Context, s *session) (map[string]lostReco
 		if _, known := s.known.index[m.ID]; !known {
 			rows[m.ID] = lostRecord{row: rowOf(m), of: pair{m.From, m.To}}
 		} else if m.IsMMS {
-			s.beside = append(s.beside, lostRecord{row: rowOf(m), of: pair{m.From, m.To}})
+			s.beside[pair{m.From, m.To}] = append(s.beside[pair{m.From, m.To}], rowOf(m))
 		}
 	})
 	if err != nil {

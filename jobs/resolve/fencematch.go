@@ -15,14 +15,19 @@ type lostRecord struct {
 	row
 	of pair
 	at time.Time // allowing for the clock offset
-	// part: it may be a further record of an MMS that has an owner, whose records say
-	// nothing of the text.
+	// part: it may be a further record of an MMS that has another one.
 	part bool
 }
 
-// maybePartOf reports whether both may be records of one post.
-func (r lostRecord) maybePartOf(other lostRecord) bool {
-	return r.mms && other.mms && r.of == other.of && r.stamp.Sub(other.stamp).Abs() <= splitWithin
+// markParts marks the records that may be further ones of an MMS, of one with an owner
+// or of one among them.
+func markParts(records []lostRecord, owned map[pair][]row) {
+	slices.SortStableFunc(records, func(a, b lostRecord) int { return a.at.Compare(b.at) })
+	for i, r := range records {
+		of := func(other row) bool { return r.mms && other.mms && r.stamp.Sub(other.stamp).Abs() <= splitWithin }
+		records[i].part = slices.ContainsFunc(owned[r.of], of) ||
+			slices.ContainsFunc(records[:i], func(o lostRecord) bool { return !o.part && o.of == r.of && of(o.row) })
+	}
 }
 
 // waiting is a message that is queued, as far as Redis knows.
@@ -41,7 +46,7 @@ type waiting struct {
 type regained struct {
 	claims  []ledger.Claim
 	holds   []hold
-	orphans map[ledger.Fingerprint][]string
+	orphans map[ledger.Fingerprint][]ledger.Orphan
 }
 
 // hold is a message that may have been posted: a person must look.
@@ -54,7 +59,7 @@ type hold struct {
 // nobody has the text of becomes an orphan: its message may be asked for again under
 // its key.
 func regain(records []lostRecord, queued []waiting, margin time.Duration) regained {
-	found := regained{orphans: map[ledger.Fingerprint][]string{}}
+	found := regained{orphans: map[ledger.Fingerprint][]ledger.Orphan{}}
 	records = slices.Clone(records)
 	slices.SortStableFunc(records, func(a, b lostRecord) int { return a.at.Compare(b.at) })
 	queued = slices.Clone(queued)
@@ -82,7 +87,12 @@ func regain(records []lostRecord, queued []waiting, margin time.Duration) regain
 	}
 	for f, rest := range free {
 		for _, r := range rest {
-			found.orphans[f] = append(found.orphans[f], r.mdr)
+			found.orphans[f] = append(found.orphans[f], ledger.Orphan{MDR: r.mdr})
+		}
+	}
+	for _, r := range records {
+		if r.part && !r.refused {
+			found.orphans[r.fingerprint] = append(found.orphans[r.fingerprint], ledger.Orphan{MDR: r.mdr, Doubtful: true})
 		}
 	}
 	return found

@@ -45,7 +45,7 @@ func TestRegain(t *testing.T) {
 		queued  []waiting
 		claims  []ledger.Claim
 		holds   string // names of jobs
-		orphans string // ids of records
+		orphans string // ids of records, doubtful ones with a question mark
 	}{
 		"nothing":               {},
 		"posted":                {records: []lostRecord{lostRec("r1", 1, "hello")}, queued: []waiting{queuedJob('a', 0, "hello")}, claims: []ledger.Claim{gets('a', "r1")}},
@@ -55,11 +55,13 @@ func TestRegain(t *testing.T) {
 		"job lost as well":      {records: []lostRecord{lostRec("r1", 1, "hello")}, orphans: "r1"},
 		"one of two twins": {records: []lostRecord{lostRec("r1", 20, "hello")}, queued: []waiting{queuedJob('b', 10, "hello"), queuedJob('a', 0, "hello")},
 			claims: []ledger.Claim{gets('a', "r1")}},
-		"text with more":         {records: []lostRecord{lostRec("r1", 1, "hello Reply STOP to opt out")}, queued: []waiting{queuedJob('a', 0, "hello")}, holds: "a", orphans: "r1"},
-		"no text":                {records: []lostRecord{lostRec("r1", 1, "")}, queued: []waiting{queuedJob('a', 0, "hello")}, holds: "a", orphans: "r1"},
-		"changed within":         {records: []lostRecord{lostRec("r1", 1, "Your link is https://x.io/1")}, queued: []waiting{queuedJob('a', 0, "Your link is https://example.com/2")}, holds: "a", orphans: "r1"},
-		"quite another text":     {records: []lostRecord{lostRec("r1", 1, "See you at noon")}, queued: []waiting{queuedJob('a', 0, "hello")}, orphans: "r1"},
-		"part of another's MMS":  {records: []lostRecord{lostRec("r1", 1, "hello", part)}, queued: []waiting{queuedJob('a', 0, "hello")}, holds: "a"},
+		"text with more":        {records: []lostRecord{lostRec("r1", 1, "hello Reply STOP to opt out")}, queued: []waiting{queuedJob('a', 0, "hello")}, holds: "a", orphans: "r1"},
+		"no text":               {records: []lostRecord{lostRec("r1", 1, "")}, queued: []waiting{queuedJob('a', 0, "hello")}, holds: "a", orphans: "r1"},
+		"changed within":        {records: []lostRecord{lostRec("r1", 1, "Your link is https://x.io/1")}, queued: []waiting{queuedJob('a', 0, "Your link is https://example.com/2")}, holds: "a", orphans: "r1"},
+		"quite another text":    {records: []lostRecord{lostRec("r1", 1, "See you at noon")}, queued: []waiting{queuedJob('a', 0, "hello")}, orphans: "r1"},
+		"part of another's MMS": {records: []lostRecord{lostRec("r1", 1, "hello", part)}, queued: []waiting{queuedJob('a', 0, "hello")}, holds: "a", orphans: "r1?"},
+		"an MMS in parts, or two": {records: []lostRecord{lostRec("r1", 1, "hello"), lostRec("r2", 1, "hello", part)},
+			queued: []waiting{queuedJob('a', 0, "hello"), queuedJob('b', 0, "hello")}, claims: []ledger.Claim{gets('a', "r1")}, holds: "b", orphans: "r2?"},
 		"refused":                {records: []lostRecord{lostRec("r1", 1, "hello", refused)}, queued: []waiting{queuedJob('a', 0, "hello")}, holds: "a"},
 		"refused, another text":  {records: []lostRecord{lostRec("r1", 1, "See you at noon", refused)}, queued: []waiting{queuedJob('a', 0, "hello")}},
 		"near, to somebody else": {records: []lostRecord{lostRec("r1", 1, "hello you", elsewhere)}, queued: []waiting{queuedJob('a', 0, "hello")}, orphans: "r1"},
@@ -75,7 +77,9 @@ func TestRegain(t *testing.T) {
 				holds = append(holds, string(h.id[15]))
 			}
 			for _, list := range got.orphans {
-				orphans = append(orphans, list...)
+				for _, o := range list {
+					orphans = append(orphans, o.MDR+map[bool]string{true: "?"}[o.Doubtful])
+				}
 			}
 			slices.Sort(orphans)
 			if h, o := strings.Join(holds, " "), strings.Join(orphans, " "); h != c.holds || o != c.orphans {

@@ -2,7 +2,6 @@ package resolve
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"slices"
 	"time"
@@ -25,15 +24,15 @@ type lostPurchase struct {
 
 // matchPurchases compares the account's numbers with the purchases that are queued: a
 // number that came in the gap, and is nobody's, was bought by one of them or by one
-// that is lost. It returns those that fit none.
-func (r *Resolver) matchPurchases(ctx context.Context, gap ledger.Fence) ([]flowroute.E164, error) {
+// that is lost. Those that fit none are kept for purchases that are asked for again.
+func (r *Resolver) matchPurchases(ctx context.Context, gap ledger.Fence) error {
 	waiting, err := r.lostPurchases(ctx, gap)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	fresh, sure, err := r.unexplained(ctx, gap)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	// Those that asked for one number first: others may have any.
 	slices.SortStableFunc(waiting, func(a, b lostPurchase) int { return searches(a) - searches(b) })
@@ -45,22 +44,19 @@ func (r *Resolver) matchPurchases(ctx context.Context, gap ledger.Fence) ([]flow
 		if !sure {
 			// It may have been the account's before, or bought by this purchase.
 			if err := r.holdPurchase(ctx, p, fresh[at]); err != nil {
-				return nil, err
+				return err
 			}
 			continue
 		}
 		done, err := r.o.Ledger.ClaimPurchase(ctx, p.job.ID, fresh[at])
 		if err != nil {
-			return nil, fmt.Errorf("match purchases: %w", err)
+			return fmt.Errorf("match purchases: %w", err)
 		}
 		if done {
 			fresh = slices.Delete(fresh, at, at+1)
 		}
 	}
-	if !sure {
-		return nil, nil
-	}
-	return fresh, nil
+	return r.o.Ledger.OrphanNumbers(ctx, fresh, !sure, orphanTTL)
 }
 
 func searches(p lostPurchase) int {
@@ -71,12 +67,8 @@ func searches(p lostPurchase) int {
 }
 
 func (r *Resolver) holdPurchase(ctx context.Context, p lostPurchase, n flowroute.E164) error {
-	evidence, err := json.Marshal(map[string]any{"number": n.Masked(), "why": "on the account, and not known from before Redis lost writes"})
-	if err != nil {
-		return err
-	}
-	_, err = r.o.Ledger.HoldQueued(ctx, p.job.ID, ledger.ReasonRedisLost,
-		"Redis lost writes; a number that fits is on the account, and nothing says since when", evidence)
+	_, err := r.o.Ledger.HoldPurchase(ctx, p.job.ID, n, ledger.ReasonRedisLost, "Redis lost writes, and "+string(n.Masked())+
+		" is on the account since nobody knows when: it may be what this purchase has bought", nil)
 	return err
 }
 

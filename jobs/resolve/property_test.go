@@ -55,6 +55,10 @@ func randomQuestion(r *rand.Rand) question {
 		x := &q.records[i]
 		x.same, x.refused, x.claimed = !maybe(4), maybe(8), maybe(4)
 		x.theirs = !x.same && maybe(2)
+		x.mms = maybe(3)
+	}
+	for range r.IntN(3) {
+		beside(r.IntN(1200) - 100)(&q)
 	}
 	return q
 }
@@ -76,6 +80,8 @@ func wrong(q question, d decision) string {
 			return "a record that is not to be claimed"
 		case q.records[i].at.Before(q.members[m].first.Add(-q.read.margin)):
 			return "a record from before the first intent"
+		case q.records[i].mms && q.members[m].State == ledger.Unknown && !q.members[m].pinned && partOfAnother(q, d, c):
+			return "a record that may be a part of another's"
 		}
 	}
 	sending := slices.ContainsFunc(q.members, func(m member) bool { return m.State == ledger.Sending })
@@ -107,6 +113,22 @@ func wrong(q question, d decision) string {
 		}
 	}
 	return ""
+}
+
+// partOfAnother reports whether the record may be a further one of an MMS that has an
+// owner already, or of one that another message of the group was given.
+func partOfAnother(q question, d decision, c ledger.Claim) bool {
+	when := func(mdr string) record {
+		return q.records[slices.IndexFunc(q.records, func(r record) bool { return r.mdr == mdr })]
+	}
+	this := when(c.MDR)
+	for _, other := range d.claims {
+		if that := when(other.MDR); that.mms && other.MDR != c.MDR && that.at.Sub(this.at).Abs() <= splitWithin {
+			return other.ID != c.ID && !slices.Contains(d.claims[:slices.Index(d.claims, other)], c)
+		}
+	}
+	mine := slices.ContainsFunc(d.claims, func(o ledger.Claim) bool { return o.ID == c.ID && o.MDR != c.MDR })
+	return !mine && slices.ContainsFunc(q.beside, func(at time.Time) bool { return at.Sub(this.at).Abs() <= splitWithin })
 }
 
 func ownedBy(owner map[string]ledger.ID, id ledger.ID) (string, bool) {

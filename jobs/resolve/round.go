@@ -203,6 +203,9 @@ func (r *Resolver) rules() rules {
 func (r *Resolver) question(g *group, s *session) question {
 	q := question{rules: r.rules()}
 	q.read, q.records = s.reading(g), s.records(g)
+	for _, row := range s.beside[g.pair] {
+		q.beside = append(q.beside, row.stamp.Add(-s.clock.Offset))
+	}
 	q.read.fenced = s.fenced
 	for _, job := range g.jobs {
 		m := member{
@@ -236,7 +239,7 @@ func (s *session) records(g *group) []record {
 	for _, row := range rest {
 		same := row.fingerprint == g.fingerprint
 		list = append(list, record{
-			mdr: row.mdr, at: row.stamp.Add(-s.clock.Offset), same: same, refused: row.refused,
+			mdr: row.mdr, at: row.stamp.Add(-s.clock.Offset), same: same, refused: row.refused, mms: row.mms,
 			theirs: !same && s.owners[row.fingerprint],
 		})
 	}
@@ -279,7 +282,11 @@ func (s *session) taken(of pair, claims []ledger.Claim) {
 		return
 	}
 	s.free[of] = slices.DeleteFunc(s.free[of], func(row row) bool {
-		return slices.ContainsFunc(claims, func(c ledger.Claim) bool { return c.MDR == row.mdr })
+		owned := slices.ContainsFunc(claims, func(c ledger.Claim) bool { return c.MDR == row.mdr })
+		if owned && row.mms {
+			s.beside[of] = append(s.beside[of], row)
+		}
+		return owned
 	})
 }
 

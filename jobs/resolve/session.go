@@ -55,8 +55,8 @@ type session struct {
 	passes  []*pass
 	free    map[pair][]row // unclaimed rows
 	owners  map[ledger.Fingerprint]bool
-	beside  []lostRecord // behind a fence: MMS that have an owner
-	times   []time.Time  // when each pass was asked for
+	beside  map[pair][]row // MMS that have an owner
+	times   []time.Time    // when each pass was asked for
 }
 
 // begin prepares the read for these groups.
@@ -72,7 +72,7 @@ func (r *Resolver) begin(ctx context.Context, groups []*group) (*session, error)
 // beginAt prepares a read that tells of everything since these moments, the earliest
 // first.
 func (r *Resolver) beginAt(ctx context.Context, firsts []time.Time) (*session, error) {
-	s := &session{free: map[pair][]row{}, owners: map[ledger.Fingerprint]bool{}}
+	s := &session{free: map[pair][]row{}, owners: map[ledger.Fingerprint]bool{}, beside: map[pair][]row{}}
 	var err error
 	if s.clock, _, err = readClock(ctx, r.o.Redis, r.o.Prefix); err != nil {
 		return nil, err
@@ -281,16 +281,20 @@ func (r *Resolver) look(ctx context.Context, s *session, groups []*group) ([]*gr
 	}
 	var side []*group
 	clear(s.free)
+	clear(s.beside)
 	for of, rows := range s.passes[len(s.passes)-1].pairs {
 		for _, row := range rows {
-			if _, accepted := s.known.index[row.mdr]; accepted {
-				continue
+			_, owned := s.known.index[row.mdr]
+			if !owned {
+				var err error
+				if _, owned, err = r.o.Ledger.ClaimedBy(ctx, row.mdr); err != nil {
+					return nil, err
+				}
 			}
-			_, claimed, err := r.o.Ledger.ClaimedBy(ctx, row.mdr)
-			if err != nil {
-				return nil, err
-			}
-			if claimed {
+			if owned {
+				if row.mms {
+					s.beside[of] = append(s.beside[of], row)
+				}
 				continue
 			}
 			s.free[of] = append(s.free[of], row)

@@ -139,11 +139,11 @@ func (p *purchasePlan) regain(ctx context.Context) error {
 	if p.job.State != ledger.Queued || p.job.Created.Sub(p.job.ID.Drawn()) < time.Minute {
 		return nil
 	}
-	numbers, err := p.worker.ledger.Orphaned(ctx)
+	certain, doubtful, err := p.worker.ledger.Orphaned(ctx)
 	if err != nil {
 		return err
 	}
-	for _, number := range numbers {
+	for _, number := range certain {
 		if !p.spec.Fits(number) {
 			continue
 		}
@@ -156,7 +156,17 @@ func (p *purchasePlan) regain(ctx context.Context) error {
 			return nil
 		}
 	}
-	return nil
+	at := slices.IndexFunc(doubtful, p.spec.Fits)
+	ruled := slices.ContainsFunc(p.job.History, func(c ledger.Change) bool { return c.Reason == ledger.ReasonRuled })
+	if at < 0 || ruled {
+		return nil
+	}
+	held, err := p.worker.ledger.HoldPurchase(ctx, p.job.ID, doubtful[at], ledger.ReasonRedisLost, "Redis lost writes, and "+
+		string(doubtful[at].Masked())+" is on the account since nobody knows when: this purchase may have bought it when it was asked for before", nil)
+	if err == nil && held {
+		err = errStop
+	}
+	return err
 }
 
 func reviewFor(v verdict) ledger.Reason {

@@ -7,6 +7,7 @@ import (
 	"github.com/flowroute-worker/flowroute-worker/flowroute"
 	"github.com/flowroute-worker/flowroute-worker/jobs"
 	"github.com/flowroute-worker/flowroute-worker/jobs/ledger"
+	"github.com/flowroute-worker/flowroute-worker/jobs/worker"
 )
 
 // A purchase that Redis has lost and that is asked for again under its key takes the
@@ -18,7 +19,7 @@ func TestPurchaseTakesUpWhatRedisLost(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := b.ledger.OrphanNumbers(t.Context(), []flowroute.E164{bought}, time.Hour); err != nil {
+	if err := b.ledger.OrphanNumbers(t.Context(), []flowroute.E164{bought}, false, time.Hour); err != nil {
 		t.Fatal(err)
 	}
 	elsewhere := b.purchase(jobs.Purchase{Search: &jobs.NumberSearch{StartsWith: "1201555"}, Key: "elsewhere"})
@@ -33,8 +34,58 @@ func TestPurchaseTakesUpWhatRedisLost(t *testing.T) {
 	if sold := b.sim.Truth().Purchases; len(sold) != 1 {
 		t.Errorf("%d numbers were bought, want the one that nobody had bought yet", len(sold))
 	}
-	if left, err := b.ledger.Orphaned(t.Context()); err != nil || len(left) != 0 {
+	if left, _, err := b.ledger.Orphaned(t.Context()); err != nil || len(left) != 0 {
 		t.Errorf("left: %v %v", left, err)
+	}
+}
+
+// Where nobody can tell since when a number has been the account's, a purchase that it
+// fits and that may be asked for again goes to a person, whose word holds.
+func TestPurchaseThatMayHaveBeenMade(t *testing.T) {
+	t.Parallel()
+	b := setup(t, options{})
+	there, err := flowroute.ParseE164(ours)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := b.ledger.OrphanNumbers(t.Context(), []flowroute.E164{there}, true, time.Hour); err != nil {
+		t.Fatal(err)
+	}
+	buy := func(key string) ledger.ID {
+		id, err := ledger.ParseID(b.purchase(jobs.Purchase{Search: &jobs.NumberSearch{StartsWith: "1206555"}, Key: key}))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return id
+	}
+	rule := func(id ledger.ID, as ledger.Ruling) ledger.Job {
+		if job := b.until(id.String(), ledger.Review); job.Reason != ledger.ReasonRedisLost || job.Detail == "" {
+			t.Errorf("in review for %s, %q", job.Reason, job.Detail)
+		}
+		job, done, err := b.ledger.Rule(t.Context(), id, as)
+		if err != nil || !done {
+			t.Fatalf("ruled: %t, %v", done, err)
+		}
+		if err := worker.Resend(t.Context(), b.jobs, job); err != nil {
+			t.Fatal(err)
+		}
+		return b.until(id.String(), ledger.Done)
+	}
+	owner := func() ledger.ID {
+		id, _, err := b.ledger.NumberClaimedBy(t.Context(), there)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return id
+	}
+	if job := rule(buy("not by this one"), ledger.RuledNotSent); owner() == job.ID {
+		t.Error("a number that was there before counts as bought")
+	}
+	if job := rule(buy("by this one"), ledger.RuledAccepted); owner() != job.ID {
+		t.Errorf("the number that was bought is claimed by %v", owner())
+	}
+	if sold := b.sim.Truth().Purchases; len(sold) != 1 {
+		t.Errorf("%d numbers were bought, want one", len(sold))
 	}
 }
 
