@@ -1,0 +1,117 @@
+package suppress_test
+
+import (
+	"errors"
+	"testing"
+
+	"github.com/flowroute-worker/flowroute-worker/jobs/suppress"
+)
+
+// pages lists everything in pages of a size, and calls between after each.
+func (b *bundle) pages(limit int, between func(page int)) []suppress.Entry {
+	b.t.Helper()
+	var list []suppress.Entry
+	for q, n := (suppress.Query{Limit: limit}), 0; ; n++ {
+		page, err := b.List(b.t.Context(), q)
+		if err != nil {
+			b.t.Fatal(err)
+		}
+		if len(page.Entries) > limit {
+			b.t.Fatalf("got a page of %d, want %d at most", len(page.Entries), limit)
+		}
+		list = append(list, page.Entries...)
+		if page.Next == "" {
+			return list
+		}
+		between(n)
+		q.Cursor = page.Next
+	}
+}
+
+func TestList(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	if got := b.pages(10, func(int) {}); got != nil {
+		t.Errorf("empty: got %v", got)
+	}
+	const recipients = 300
+	for i := range recipients {
+		b.add(made(suppress.SourceStop, number(i), ours(1), minute(1)))
+		if i%10 == 0 {
+			b.add(person(number(i), ours(0), minute(2), ""))
+			b.add(made(suppress.SourceStop, number(i), ours(2), minute(1)))
+		}
+		if i%10 == 1 { // kept, and nothing to be seen
+			b.apply(inbound(minute(2), number(i), ours(1), "START"))
+		}
+	}
+	want := b.pages(1000, func(int) {})
+	if len(want) != recipients+recipients/10 {
+		t.Fatalf("got %d entries", len(want))
+	}
+	for _, limit := range []int{1, 2, 7, 64} {
+		same(t, "pages", b.pages(limit, func(int) {}), want)
+	}
+
+	// What is there all the while is on one page, whatever comes and goes.
+	seen := map[suppress.Entry]int{}
+	for _, e := range b.pages(7, func(page int) {
+		b.add(made(suppress.SourceStop, number(recipients+page), ours(1), minute(1)))
+		b.remove(number(10*(page%5)+5), ours(0))
+	}) {
+		seen[e]++
+	}
+	for _, e := range want {
+		n := seen[e]
+		if removed := (e.Recipient.Uint64()-number(0).Uint64())%10 == 5; n > 1 || n == 0 && !removed {
+			t.Errorf("%+v: on %d pages", e, n)
+		}
+	}
+}
+
+func TestListOfOne(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	for i := range 5 {
+		b.add(made(suppress.SourceStop, number(1), ours(i), minute(i)))
+		b.add(made(suppress.SourceStop, number(2), ours(i), minute(i)))
+	}
+	q := suppress.Query{Recipient: number(1), Limit: 2}
+	for _, want := range []int{2, 2, 1} {
+		page, err := b.List(t.Context(), q)
+		if err != nil || len(page.Entries) != want || page.Entries[0].Recipient != number(1) {
+			t.Fatalf("got %+v, %v, want %d", page, err, want)
+		}
+		q.Cursor = page.Next
+	}
+	if q.Cursor != "" {
+		t.Errorf("got a cursor %q at the end", q.Cursor)
+	}
+	if page, err := b.List(t.Context(), suppress.Query{Recipient: number(3)}); err != nil || page.Entries != nil || page.Next != "" {
+		t.Errorf("got %+v, %v, want nothing", page, err)
+	}
+}
+
+func TestBadCursors(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	for _, cursor := range []string{"x", "-", "12065550001", "12065550001-", "-0", "12065550001-x", "012065550001-0", "1-0", "99999999999999999999-0", "12065550001-0-0",
+		"12065550001-99999999999999999", " 12065550001-0"} {
+		if _, err := b.List(t.Context(), suppress.Query{Cursor: cursor}); !errors.Is(err, suppress.ErrBadCursor) {
+			t.Errorf("%q: got %v, want ErrBadCursor", cursor, err)
+		}
+	}
+}
+
+func TestNumbersSpread(t *testing.T) {
+	t.Parallel()
+	counts := map[int]int{}
+	for i := range uint64(1_000_000) {
+		counts[suppress.BucketOf(12060000000+i)]++
+	}
+	for bucket, n := range counts {
+		if bucket < 0 || bucket >= 1<<15 || n > 128 {
+			t.Fatalf("bucket %d has %d of a million numbers in a row: more than Redis keeps flat", bucket, n)
+		}
+	}
+}
