@@ -34,7 +34,7 @@ func (v *service) httpServer() (*httpapi.Server, error) {
 	}
 	o := httpapi.Options{
 		Jobs: v.jobs, Redis: v.redis.producer, MetricsPublic: v.MetricsPublic, QueuesWrite: v.QueuesUIWrite,
-		Ready: v.ready, Registry: v.registry, Numbers: v.numbers, MDRs: v.records, DrainTimeout: httpDrain, Logger: v.log,
+		Ready: v.ready, Registry: v.registry, Numbers: v.numbers, MDRs: v.records, OptOuts: v.optOuts, DrainTimeout: httpDrain, Logger: v.log,
 		Queues: []string{worker.QueueResend}, WebhookSecret: v.WebhookSecret.Reveal(), Wake: wakeWith(v.jobs),
 	}
 	if v.limiter != nil {

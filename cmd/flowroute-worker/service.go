@@ -18,6 +18,7 @@ import (
 	"github.com/flowroute-worker/flowroute-worker/jobs/mdr"
 	"github.com/flowroute-worker/flowroute-worker/jobs/redisconn"
 	"github.com/flowroute-worker/flowroute-worker/jobs/resolve"
+	"github.com/flowroute-worker/flowroute-worker/jobs/suppress"
 	"github.com/flowroute-worker/flowroute-worker/jobs/worker"
 	"github.com/flowroute-worker/flowroute-worker/ratelimit"
 	"github.com/flowroute-worker/flowroute-worker/scheduler"
@@ -64,6 +65,7 @@ type service struct {
 	jobs      *jobs.Client // on the producer's client
 	records   *mdr.Store
 	numbers   *inventory.Store
+	optOuts   *suppress.Store
 	scheduler *scheduler.Scheduler
 	registry  *prometheus.Registry
 	otp       otpShare
@@ -91,6 +93,9 @@ func newService(ctx context.Context, s settings, r redisClients, log *slog.Logge
 		return nil, err
 	}
 	if v.numbers, err = inventory.New(r.producer, inventory.Options{}); err != nil {
+		return nil, err
+	}
+	if v.optOuts, err = suppress.New(r.producer, s.optOutOptions()); err != nil {
 		return nil, err
 	}
 	if err := v.connect(ctx); err != nil {

@@ -42,6 +42,11 @@ func (s *Server) addRoutes() {
 	if s.o.MDRs != nil {
 		add("GET /v1/mdrs", s.getMDRs)
 	}
+	if s.o.OptOuts != nil {
+		add("GET /v1/optouts", s.getOptOuts)
+		add("POST /v1/optouts", s.postOptOuts)
+		add("DELETE /v1/optouts", s.deleteOptOut)
+	}
 
 	if s.webhooks != nil {
 		for _, pattern := range []string{"POST /webhooks/flowroute/{secret}/dlr", "POST /webhooks/flowroute/{secret}/dlr/{ref}"} {

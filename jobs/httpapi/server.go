@@ -54,6 +54,8 @@ type Options struct {
 	// Numbers (with the routes) and MDRs are the stored copies. nil: 404.
 	Numbers NumberStore
 	MDRs    MDRStore
+	// OptOuts is who must not be texted, to read and to change. nil: 404.
+	OptOuts OptOutStore
 	// Console answers GET / and everything below /console/. nil: 404.
 	Console http.Handler
 

@@ -1,6 +1,7 @@
 package suppress
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -107,7 +108,7 @@ func (s *Store) importBatch(ctx context.Context, batch []Row, o ImportOptions) (
 	for i, row := range batch {
 		a := &answers[i]
 		a.Line = row.Line
-		e, err := row.entry(o, now)
+		e, err := row.imported(o, now)
 		if err != nil {
 			problem, ok := errors.AsType[*InvalidError](err)
 			if !ok {
@@ -130,15 +131,27 @@ func (s *Store) importBatch(ctx context.Context, batch []Row, o ImportOptions) (
 	return answers, nil
 }
 
-// entry reads a row's texts. The error is an [*InvalidError].
-func (row Row) entry(o ImportOptions, now time.Time) (Entry, error) {
+// imported is the entry that a row of a list makes. The error is an [*InvalidError].
+func (row Row) imported(o ImportOptions, now time.Time) (Entry, error) {
+	e, err := row.Entry()
+	if err != nil {
+		return Entry{}, err
+	}
+	e.Source, e.Note = SourceImport, cmp.Or(shorten(tidy(e.Note)), o.Note)
+	if e.From.IsZero() {
+		e.From = o.From
+	}
+	return e, e.check(now)
+}
+
+// Entry reads the texts of a row: numbers as people type them, times like 2026-01-31
+// or 2026-01-31T15:04:05Z. Its source is for the caller to set. The error is an
+// [*InvalidError].
+func (row Row) Entry() (Entry, error) {
 	if row.Broken != nil {
 		return Entry{}, row.Broken
 	}
-	e := Entry{Source: SourceImport, From: o.From, Note: shorten(tidy(row.Note))}
-	if e.Note == "" {
-		e.Note = o.Note
-	}
+	e := Entry{Note: row.Note}
 	var err error
 	if e.Recipient, err = readNumber("recipient", row.Recipient); err != nil {
 		return Entry{}, err
@@ -148,10 +161,8 @@ func (row Row) entry(o ImportOptions, now time.Time) (Entry, error) {
 			return Entry{}, err
 		}
 	}
-	if e.Time, err = readTime(row.Time); err != nil {
-		return Entry{}, err
-	}
-	return e, e.check(now)
+	e.Time, err = readTime(row.Time)
+	return e, err
 }
 
 // rounded is what spreadsheets make of numbers.

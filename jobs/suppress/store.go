@@ -58,16 +58,20 @@ func New(rdb redis.UniversalClient, o Options) (*Store, error) {
 
 // Add takes an entry in and returns the one that stands: a pair has one, the
 // earliest. Without a time it is of now. added is false when the pair had one
-// already, or a carrier's answer or a STOP is older than what took it back. Errors:
-// [*InvalidError], [ErrNewerVersion], [ledger.ErrNotDurable], or Redis' own; then
-// repeat it, which is harmless.
+// already, perhaps from a first try whose answer was lost, or when a carrier's answer
+// or a STOP is older than what took it back; if then nothing stands, the entry is
+// zero. Errors: [*InvalidError], [ErrNewerVersion], [ledger.ErrNotDurable],
+// or Redis' own; then repeat it, which is harmless.
 func (s *Store) Add(ctx context.Context, e Entry) (stands Entry, added bool, err error) {
 	if err := e.check(s.now()); err != nil {
 		return Entry{}, false, err
 	}
 	err = s.change(ctx, []edit{{e.Recipient, func(r *record) {
 		added = r.add(e)
-		stands = r.at(e.From).entry(e.Recipient)
+		stands = Entry{}
+		if slot := r.at(e.From); slot.blocks() {
+			stands = slot.entry(e.Recipient)
+		}
 	}}})
 	if err != nil {
 		return Entry{}, false, fmt.Errorf("add opt-out: %w", err)
@@ -141,6 +145,9 @@ func (s *Store) BlockedMany(ctx context.Context, pairs []Pair) (map[int]Entry, e
 }
 
 func (s *Store) blocking(p Pair, value string) (Entry, bool, error) {
+	if blocks, err := storedBlocks(value); err == nil && !blocks {
+		return Entry{}, false, nil
+	}
 	r, err := stored(p.To, value)
 	if err != nil {
 		return Entry{}, false, err
