@@ -196,6 +196,9 @@ func mentions(object map[string]json.RawMessage, code string) bool {
 // looseText returns a JSON string's content, nothing for null, and for any other
 // value its JSON.
 func looseText(raw json.RawMessage) string {
+	if s, ok := plainString(raw); ok {
+		return s
+	}
 	var s *string
 	if json.Unmarshal(raw, &s) != nil {
 		return string(raw)
@@ -204,6 +207,20 @@ func looseText(raw json.RawMessage) string {
 		return ""
 	}
 	return *s
+}
+
+// plainString reads a JSON string that has nothing to unescape, as most have.
+func plainString(raw json.RawMessage) (string, bool) {
+	last := len(raw) - 1
+	if last < 1 || raw[0] != '"' || raw[last] != '"' {
+		return "", false
+	}
+	for _, b := range raw[1:last] {
+		if b < ' ' || b > '~' || b == '"' || b == '\\' {
+			return "", false
+		}
+	}
+	return string(raw[1:last]), true
 }
 
 // clean makes text of a response fit for errors and logs.

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
-	"slices"
 	"strings"
 	"time"
 
@@ -35,7 +34,7 @@ type Task struct {
 // Errors: [ledger.ErrNewerVersion], which means to leave the task to a newer
 // worker; and a type of which there is none.
 func ParseTask(t ledger.Type, taskID, queue string, payload []byte) (Task, error) {
-	if !slices.Contains(ledger.Types(), t) {
+	if !t.Known() {
 		return Task{}, fmt.Errorf("read task: no such type of job %.40q", t)
 	}
 	if task, ok, err := parseNudge(payload); ok || err != nil {

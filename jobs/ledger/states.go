@@ -106,11 +106,21 @@ var typeCodes = [...]struct {
 
 // Types lists every type of job.
 func Types() []Type {
-	var types []Type
+	types := make([]Type, 0, len(typeCodes))
 	for _, pair := range typeCodes {
 		types = append(types, pair.kind)
 	}
 	return types
+}
+
+// Known reports whether there is such a type of job.
+func (t Type) Known() bool {
+	for _, pair := range typeCodes {
+		if pair.kind == t {
+			return true
+		}
+	}
+	return false
 }
 
 func (t Type) code() byte {

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"net/http"
 	"os"
+	"runtime/debug"
 	"runtime/pprof"
 	"sync"
 	"sync/atomic"
@@ -36,6 +37,7 @@ type benchOrder struct {
 	Redis, API, AccessKey, SecretKey string
 
 	Plain    bool // an asynq worker as people write it by hand
+	Pooled   bool // that, with as many idle connections to the API as handlers
 	Handlers int  // 0: as many as the rates ask for
 	Account  ratelimit.Limits
 	Sender   ratelimit.Rate // limit of each sending number
@@ -123,6 +125,7 @@ func cpuTime(t testing.TB) time.Duration {
 
 // ours is a worker, resolver and limiter, put together as the command does.
 func (o benchOrder) ours(ctx context.Context, producer, consumer redis.UniversalClient) error {
+	debug.SetGCPercent(300)
 	metrics := worker.NewMetrics(prometheus.NewRegistry())
 	consumer = redisconn.Pipelined(consumer)
 	api, err := flowroute.New(flowroute.Options{BaseURL: o.API, Observe: metrics.Observe,
@@ -173,9 +176,13 @@ func (o benchOrder) ours(ctx context.Context, producer, consumer redis.Universal
 	return nil
 }
 
-// plain is one asynq server and net/http, and keeps no record of what it did.
+// plain is one asynq server and net/http, and keeps no record of what it did. net/http
+// keeps two idle connections to a host, unless it is told to keep more.
 func (o benchOrder) plain(ctx context.Context, producer, _ redis.UniversalClient) error {
-	api := &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: o.Handlers}, Timeout: time.Minute}
+	api := &http.Client{Timeout: time.Minute}
+	if o.Pooled {
+		api.Transport = &http.Transport{MaxIdleConnsPerHost: o.Handlers}
+	}
 	server := asynq.NewServerFromRedisClient(producer, asynq.Config{Concurrency: o.Handlers, Queues: map[string]int{plainQueue: 1}, LogLevel: asynq.FatalLevel})
 	err := server.Start(asynq.HandlerFunc(func(ctx context.Context, task *asynq.Task) error {
 		request, err := http.NewRequestWithContext(ctx, "POST", o.API+"/v2.1/messages", bytes.NewReader(task.Payload()))

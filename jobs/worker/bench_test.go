@@ -1,7 +1,6 @@
 package worker_test
 
 import (
-	"cmp"
 	"encoding/json"
 	"flag"
 	"fmt"
@@ -31,62 +30,85 @@ var (
 // the machine had meanwhile: above some 10% the run tells little.
 type sendRun struct{ rate, cpu, redis, account, calls, others float64 }
 
+// measured is a worker that is compared with others.
+type measured string
+
+const (
+	measuredPlain  measured = "plain"  // one asynq server, net/http as it comes, no ledger
+	measuredPooled measured = "pooled" // the same, its connections to the API kept
+	measuredOurs   measured = "ours"
+)
+
 // BenchmarkSend compares, in one run, an asynq worker as people write it by hand
-// (net/http, no ledger) and this one, each in a process of its own, without a limit. The
-// simulated account answers at once and shares the machine with both. The ratio of
-// messages per second is to be 1.2 or more, that of CPU per message 0.7 or less.
+// (net/http, no ledger), the same with its connections kept, and this one, each in a
+// process of its own, without a limit. The simulated account answers at once and shares
+// the machine with them. The ratio of messages per second is to be 1.2 or more, that of
+// CPU per message 0.7 or less.
 //
 //	go test ./jobs/worker -run=^$ -bench=Send$ -benchtime=1x -worker.rounds=5 -worker.messages=20000
 func BenchmarkSend(b *testing.B) {
+	kinds := []measured{measuredPlain, measuredPooled, measuredOurs}
+	columns := []struct {
+		name string
+		of   func(sendRun) float64
+	}{
+		{"msg/s", func(r sendRun) float64 { return r.rate }},
+		{"cpu-µs/msg", func(r sendRun) float64 { return r.cpu }},
+		{"redis-µs/msg", func(r sendRun) float64 { return r.redis }},
+		{"account-µs/msg", func(r sendRun) float64 { return r.account }},
+		{"calls/msg", func(r sendRun) float64 { return r.calls }},
+	}
 	for b.Loop() {
-		var runs, plains, ratios []sendRun
+		runs := map[measured][]sendRun{}
 		for round := range *benchRounds {
-			var ours, plain sendRun
-			for _, byHand := range []bool{round%2 == 0, round%2 != 0} {
-				if byHand {
-					plain = measureSend(b, true)
-				} else {
-					ours = measureSend(b, false)
-				}
+			for i := range kinds { // each is the first as often as the others
+				kind := kinds[(round+i)%len(kinds)]
+				run := measureSend(b, kind)
+				runs[kind] = append(runs[kind], run)
+				b.Logf("round %d: %-6s %5.0f msg/s, CPU of the worker %3.0f µs, of Redis %3.0f µs; other processes %2.0f%% of a core",
+					round+1, kind, run.rate, run.cpu, run.redis, run.others)
 			}
-			ratio := sendRun{ours.rate / plain.rate, ours.cpu / plain.cpu, ours.redis / plain.redis, ours.account / plain.account, ours.calls / plain.calls, 0}
-			b.Logf("round %d: by hand %.0f msg/s, CPU %.0f µs, Redis %.0f µs; ours %.0f msg/s, CPU %.0f µs, Redis %.0f µs: %.2f at %.2f; other processes %.0f%% and %.0f%% of a core", round+1,
-				plain.rate, plain.cpu, plain.redis, ours.rate, ours.cpu, ours.redis, ratio.rate, ratio.cpu, plain.others, ours.others)
-			runs, plains, ratios = append(runs, ours), append(plains, plain), append(ratios, ratio)
 		}
-		for _, m := range []struct {
-			name string
-			of   func(sendRun) float64
-		}{
-			{"msg/s", func(r sendRun) float64 { return r.rate }},
-			{"cpu-µs/msg", func(r sendRun) float64 { return r.cpu }},
-			{"redis-µs/msg", func(r sendRun) float64 { return r.redis }},
-			{"account-µs/msg", func(r sendRun) float64 { return r.account }},
-			{"calls/msg", func(r sendRun) float64 { return r.calls }},
-		} {
-			b.ReportMetric(median(plains, m.of), "plain-"+m.name)
-			b.ReportMetric(median(runs, m.of), "ours-"+m.name)
-			b.ReportMetric(median(ratios, m.of), "ratio-"+m.name)
+		for _, column := range columns {
+			for _, kind := range kinds {
+				b.ReportMetric(medianOf(runs[kind], column.of), string(kind)+"-"+column.name)
+			}
+			for _, kind := range kinds[:2] {
+				var ratios []float64
+				for i, run := range runs[measuredOurs] {
+					ratios = append(ratios, column.of(run)/column.of(runs[kind][i]))
+				}
+				b.ReportMetric(median(ratios), "ours/"+string(kind)+"-"+column.name)
+			}
 		}
-		b.ReportMetric(median(slices.Concat(runs, plains), func(r sendRun) float64 { return r.others }), "others-%core")
+		b.ReportMetric(medianOf(slices.Concat(runs[measuredPlain], runs[measuredOurs]), func(r sendRun) float64 { return r.others }), "others-%core")
 	}
 }
 
-func median(runs []sendRun, of func(sendRun) float64) float64 {
-	slices.SortFunc(runs, func(a, b sendRun) int { return cmp.Compare(of(a), of(b)) })
-	return (of(runs[(len(runs)-1)/2]) + of(runs[len(runs)/2])) / 2
+func medianOf(runs []sendRun, of func(sendRun) float64) float64 {
+	var values []float64
+	for _, run := range runs {
+		values = append(values, of(run))
+	}
+	return median(values)
+}
+
+func median(values []float64) float64 {
+	slices.Sort(values)
+	return (values[(len(values)-1)/2] + values[len(values)/2]) / 2
 }
 
 // measureSend lets one process send what was enqueued before.
-func measureSend(b *testing.B, plain bool) sendRun {
+func measureSend(b *testing.B, kind measured) sendRun {
 	r := newBenchRig(b, redistest.New(b), flowroutetest.Options{})
 	n := *benchMessages
+	plain := kind != measuredOurs
 	if plain {
 		enqueuePlain(b, r.db, n)
 	} else {
 		r.enqueue(backlog(jobs.PriorityNormal, n, ours)...)
 	}
-	p := r.spawn(benchOrder{Plain: plain, Handlers: *benchHandlers})
+	p := r.spawn(benchOrder{Plain: plain, Pooled: kind == measuredPooled, Handlers: *benchHandlers})
 	const user, system = "used_cpu_user", "used_cpu_sys"
 	redis, account, busy, started := r.info(user, system), cpuTime(b), busyTime(), time.Now()
 	before := p.tell()

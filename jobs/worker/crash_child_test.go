@@ -183,8 +183,8 @@ func (p *crashed) freezes() {
 	}
 }
 
-// wakes lets it go on, and waits until it is done with the job.
-func (p *crashed) wakes() {
+// wakes lets it go on, and waits until it has come to a point with the job.
+func (p *crashed) wakes(until worker.Point) {
 	p.t.Helper()
 	if err := p.cmd.Process.Signal(syscall.SIGCONT); err != nil {
 		p.t.Fatal(err)
@@ -192,7 +192,7 @@ func (p *crashed) wakes() {
 	if _, err := p.stdin.Write([]byte("go\n")); err != nil {
 		p.t.Fatal(err)
 	}
-	if !p.reaches(string(worker.PointDone)) {
+	if !p.reaches(string(until)) {
 		p.t.Fatal("the process ended before it was done")
 	}
 }

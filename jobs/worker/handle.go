@@ -17,12 +17,14 @@ import (
 // handler is the one handler of all queues.
 func (w *Worker) handler() asynq.Handler {
 	return asynq.HandlerFunc(func(ctx context.Context, task *asynq.Task) error {
-		started := time.Now()
-		taskID, _ := asynq.GetTaskID(ctx)
-		queue, _ := asynq.GetQueueName(ctx)
-		err := w.handle(ctx, task, taskID, queue)
-		w.logTask(ctx, task.Type(), taskID, queue, started, err)
-		return err
+		return w.crew.run(func() error {
+			started := time.Now()
+			taskID, _ := asynq.GetTaskID(ctx)
+			queue, _ := asynq.GetQueueName(ctx)
+			err := w.handle(ctx, task, taskID, queue)
+			w.logTask(ctx, task.Type(), taskID, queue, started, err)
+			return err
+		})
 	})
 }
 

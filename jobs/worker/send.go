@@ -221,9 +221,14 @@ func (w *Worker) transmit(ctx context.Context, job ledger.Job, a *attempt, messa
 		v.State, v.Uncounted = ledger.Queued, true
 	}
 	w.metrics.attempt(opSend, v, err)
-	settled, settleErr := w.settle(ctx, ledger.Settlement{
+	outcome := ledger.Settlement{
 		ID: job.ID, Token: a.token, To: v.State, Reason: v.Reason, MDR: sent.ID, Uncounted: v.Uncounted, Detail: v.Detail,
-	})
+	}
+	settled := ledger.Settled{State: v.State}
+	var settleErr error
+	if !w.unread || v.State != ledger.Accepted || !w.behind.settle(ctx, outcome) {
+		settled, settleErr = w.settle(ctx, outcome)
+	}
 	w.log.LogAttrs(ctx, levelOf(v), "message posted", slog.String("task_id", job.ID.String()), slog.Any("to", job.To), slog.Any("from", job.From),
 		slog.Int("attempt", a.number), slog.String("state", string(settled.State)), slog.String("reason", string(v.Reason)),
 		slog.String("mdr_id", sent.ID), slog.Int64("wait_ms", a.permit.Wait().Milliseconds()), slog.Int64("duration_ms", time.Since(started).Milliseconds()))

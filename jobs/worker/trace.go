@@ -11,8 +11,9 @@ import (
 // Point is a place in a job's way at which a process may die or be stopped.
 type Point string
 
-// The points, in the order in which an attempt passes them. A read that decides
-// the outcome of an earlier attempt passes the last three.
+// The points, in the order in which an attempt passes them; without limits the task of a
+// message that was accepted may end before its outcome is written. A read that decides the
+// outcome of an earlier attempt passes the last three.
 const (
 	PointPermit   Point = "permit"   // the permit is taken, nothing is written
 	PointIntent   Point = "intent"   // the intent is written, nothing has left

@@ -69,6 +69,8 @@ type Worker struct {
 	metrics *Metrics
 	health  *health
 	parking *parking
+	behind  *behind
+	crew    *crew
 	unread  bool   // messages are posted without being read first
 	guard   *Guard // nil: none
 	fence   fence
@@ -78,6 +80,7 @@ type Worker struct {
 
 	draining chan struct{} // closed: take nothing up
 	ended    chan struct{} // closed: the shutdown time is over
+	over     chan struct{} // closed: Run returns
 	once     sync.Once
 }
 
@@ -106,11 +109,13 @@ func New(o Options) (*Worker, error) {
 	}
 	w := &Worker{
 		o: o, ledger: o.Jobs.Ledger(), log: o.Logger, metrics: o.Metrics, guard: o.Guard,
-		draining: make(chan struct{}), ended: make(chan struct{}),
+		draining: make(chan struct{}), ended: make(chan struct{}), over: make(chan struct{}),
 	}
 	w.health = newHealth(w.ledger, o.Timeout+10*time.Second, w.draining, o.Logger)
 	w.unread = o.Rates.SMS.IsZero() && o.Rates.MMS.IsZero() && o.Caps == nil
 	w.parking = newParking(w)
+	w.behind = newBehind(w)
+	w.crew = newCrew(w.over)
 	return w, nil
 }
 
@@ -150,6 +155,7 @@ func (w *Worker) Run(ctx context.Context) error {
 	defer w.beat(ctx)()
 	loops.Go(func() { w.parking.run(looking) })
 	servers := w.servers(pickup)
+	defer close(w.over)
 	handler := w.handler()
 	for i, server := range servers {
 		if err := server.Start(handler); err != nil {
@@ -167,6 +173,7 @@ func (w *Worker) Run(ctx context.Context) error {
 	defer deadline.Stop()
 	stop(servers)
 	w.parking.wait()
+	w.behind.wait()
 	return nil
 }
 
