@@ -124,3 +124,27 @@ func TestServiceHasOptOuts(t *testing.T) {
 		t.Errorf("got %d: %s", status, body)
 	}
 }
+
+// TestRecipientsOwnWord: who has answered STOP gets no more texts, and who takes it back
+// gets them again.
+func TestRecipientsOwnWord(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.start("run", "--roles", "worker")
+	says := func(word string) {
+		t.Helper()
+		if _, err := b.sim.Inbound("12065550123", "12065550100", word); err != nil {
+			t.Fatal(err)
+		}
+		b.run("mdr", "sync", "--wait").want(t, exitDone, " done\n", "")
+	}
+	send := []string{"send", "--from", "+12065550100", "--to", "+12065550123", "--body", "hello", "--wait"}
+	says("Stop!")
+	b.run("optout", "list").want(t, exitDone, "stop", "")
+	b.run(send...).want(t, exitJob, "blocked", "")
+	says("start")
+	b.run(send...).want(t, exitDone, "accepted", "")
+	if got := len(b.sim.Truth().Messages); got != 1 {
+		t.Errorf("the account took %d texts, want one", got)
+	}
+}

@@ -199,6 +199,15 @@ func (v *service) run(ctx context.Context) error {
 	return stages{intake, work, limits}.run(ctx, v.log)
 }
 
+// heed takes note of the STOP and START words among records.
+func (v *service) heed(ctx context.Context, records []flowroute.MDR) error {
+	applied, err := v.optOuts.ApplyInbound(ctx, records)
+	if err == nil && applied.Added+applied.TakenBack > 0 {
+		v.log.InfoContext(ctx, "recipients opted out or in by their own words", "added", applied.Added, "taken_back", applied.TakenBack)
+	}
+	return err
+}
+
 func (v *service) newWorker() (*worker.Worker, error) {
 	options := v.jobOptions()
 	options.Logger = v.log
@@ -208,7 +217,7 @@ func (v *service) newWorker() (*worker.Worker, error) {
 	}
 	api := v.api.WithGate(worker.Gate(v.limiter, ratelimit.LaneSync))
 	draining := func(err error) bool { return errors.Is(err, ratelimit.ErrDraining) }
-	records, err := mdr.NewSyncer(v.records, api, v.jobs.Ledger(), mdr.SyncerOptions{Logger: v.log, FirstReach: v.o.firstReach, GiveUp: draining})
+	records, err := mdr.NewSyncer(v.records, api, v.jobs.Ledger(), mdr.SyncerOptions{Logger: v.log, FirstReach: v.o.firstReach, GiveUp: draining, Inbound: v.heed})
 	if err != nil {
 		return nil, err
 	}
@@ -224,7 +233,7 @@ func (v *service) newWorker() (*worker.Worker, error) {
 	}
 	return worker.New(worker.Options{
 		Redis: v.redis.worker, Jobs: client, API: v.api, Limiter: v.limiter, Account: v.account,
-		Syncs: map[ledger.Type]worker.Syncer{ledger.SyncMDR: records, ledger.SyncNumbers: numbers}, Numbers: v.numbers,
+		Syncs: map[ledger.Type]worker.Syncer{ledger.SyncMDR: records, ledger.SyncNumbers: numbers}, Numbers: v.numbers, OptOuts: v.optOuts,
 		Guard: guard, Callback: v.receiptURL(),
 		Timeout: v.Timeout, Settle: v.AmbiguousSettle, GiveUp: v.AmbiguousMax, Concurrency: v.WorkerConcurrency,
 		Rates: v.limits, Caps: v.caps.of(), ShutdownTimeout: v.ShutdownTimeout, Poll: v.o.poll, Metrics: v.metrics, Logger: v.log,

@@ -25,6 +25,10 @@ type SyncerOptions struct {
 	// GiveUp names errors of the client's gate after which asking again is no use,
 	// such as the end of permits at a shutdown. Defaults to none.
 	GiveUp func(error) bool
+	// Inbound is given the records that are read, page by page, some of them again and
+	// again: for what recipients' own words ask for. After an error the page is not read.
+	// Defaults to none.
+	Inbound func(ctx context.Context, records []flowroute.MDR) error
 	Logger *slog.Logger // Defaults to none.
 }
 
@@ -209,6 +213,9 @@ func (s *Syncer) read(ctx context.Context, c *coverage, next span, now time.Time
 			if (Record{MDR: m}).Open() {
 				open[windowOf(m.Timestamp)] = true
 			}
+		}
+		if err == nil && s.o.Inbound != nil {
+			err = s.o.Inbound(ctx, page)
 		}
 		return err
 	}

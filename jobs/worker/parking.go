@@ -263,6 +263,10 @@ func (p *parking) attempt(ctx context.Context, job ledger.Job, a *attempt) (wait
 		p.unused(ctx, a)
 		return parkedRest, true // its handler ends it
 	}
+	if over, err := p.optedOut(ctx, job); over || err != nil {
+		p.unused(ctx, a)
+		return parkedRest, err != nil
+	}
 	message := spec.Flowroute()
 	attempt, begun, err := p.begin(ctx, job, a, ledger.Intent{Fingerprint: jobs.FingerprintOf(message)})
 	switch {

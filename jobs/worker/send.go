@@ -24,6 +24,9 @@ func (w *Worker) send(ctx context.Context, job ledger.Job) error {
 	if wait := time.Until(job.Due); wait > time.Second {
 		return deferral{wait}
 	}
+	if over, err := w.optedOut(ctx, job); over || err != nil {
+		return err
+	}
 	if !job.Expires.IsZero() && time.Until(job.Expires) < 5*time.Second {
 		// Likely over: find out before it takes a permit from one that is not.
 		if ready, err := w.ready(ctx, job); !ready {
@@ -178,7 +181,16 @@ func (w *Worker) post(ctx context.Context, job ledger.Job, message flowroute.Mes
 	if message.MMS() {
 		kind = ratelimit.KindMMS
 	}
-	a, begun, err := w.take(ctx, job, kind, ledger.Intent{Fingerprint: fingerprint})
+	a, err := w.permit(ctx, kind, laneOf(job.Queue))
+	if err != nil {
+		return 0, false, err
+	}
+	w.at(PointPermit, job.ID)
+	if over, err := w.optedOut(ctx, job); over || err != nil { // the permit may have been long in coming
+		w.unused(ctx, a)
+		return 0, false, err
+	}
+	a, begun, err := w.begin(ctx, job, a, ledger.Intent{Fingerprint: fingerprint})
 	if a == nil {
 		if err != nil {
 			return 0, false, err
@@ -221,6 +233,9 @@ func (w *Worker) transmit(ctx context.Context, job ledger.Job, a *attempt, messa
 		v.State, v.Uncounted = ledger.Queued, true
 	}
 	w.metrics.attempt(opSend, v, err)
+	if v.Reason == ledger.ReasonOptedOut {
+		w.noteOptOut(ctx, job)
+	}
 	outcome := ledger.Settlement{
 		ID: job.ID, Token: a.token, To: v.State, Reason: v.Reason, MDR: sent.ID, Uncounted: v.Uncounted, Detail: v.Detail,
 	}

@@ -35,6 +35,16 @@ func (w *Worker) sendUnread(ctx context.Context, nudge jobs.Task, queue string) 
 		w.log.LogAttrs(ctx, slog.LevelWarn, "a message is read anew before it is posted", slog.String("task_id", job.ID.String()), slog.Any("err", err))
 		return err != nil, err
 	}
+	entry, blocked, err := w.optOuts.blocked(ctx, job)
+	if blocked || err != nil {
+		w.unused(ctx, a)
+		outcome := ledger.Settlement{ID: job.ID, Token: a.token, To: ledger.Blocked, Reason: ledger.ReasonOptedOut, Detail: whyBlocked(entry), Uncounted: true}
+		if err != nil {
+			outcome.To, outcome.Reason, outcome.Detail = ledger.Queued, ledger.ReasonNotSent, ""
+		}
+		_, settleErr := w.settle(ctx, outcome)
+		return true, errors.Join(err, settleErr)
+	}
 	wait, again, err := w.transmit(ctx, job, a, message)
 	if err == nil && again && wait > 0 {
 		return true, deferral{wait}

@@ -13,6 +13,7 @@ import (
 	"github.com/flowroute-worker/flowroute-worker/jobs"
 	"github.com/flowroute-worker/flowroute-worker/jobs/inventory"
 	"github.com/flowroute-worker/flowroute-worker/jobs/ledger"
+	"github.com/flowroute-worker/flowroute-worker/jobs/suppress"
 	"github.com/flowroute-worker/flowroute-worker/ratelimit"
 )
 
@@ -46,6 +47,9 @@ type Options struct {
 	// Trace is called when a job comes to one of the [Points], on the handler's
 	// goroutine or the connection's; for tests that kill or stop the process there.
 	Trace func(Point, ledger.ID)
+	// OptOuts is who must not be texted: asked when a message is taken up, and again
+	// before it is posted; what a carrier says of a recipient is added. nil: nobody.
+	OptOuts *suppress.Store
 
 	Timeout     time.Duration // of one API request. Defaults to 60 s.
 	Settle      time.Duration // how long the records get after a lost answer. Defaults to 2 min.
@@ -71,6 +75,7 @@ type Worker struct {
 	parking *parking
 	behind  *behind
 	crew    *crew
+	optOuts optOuts
 	unread  bool   // messages are posted without being read first
 	guard   *Guard // nil: none
 	fence   fence
@@ -113,6 +118,7 @@ func New(o Options) (*Worker, error) {
 	}
 	w.health = newHealth(w.ledger, o.Timeout+10*time.Second, w.draining, o.Logger)
 	w.unread = o.Rates.SMS.IsZero() && o.Rates.MMS.IsZero() && o.Caps == nil
+	w.optOuts.store = o.OptOuts
 	w.parking = newParking(w)
 	w.behind = newBehind(w)
 	w.crew = newCrew(w.over)
