@@ -45,6 +45,7 @@ func TestBehindTheFence(t *testing.T) {
 	var permits atomic.Int32
 	b.start(options{limits: limits, worker: func(o *worker.Options) {
 		o.Concurrency = 1
+		o.Syncs = map[ledger.Type]worker.Syncer{ledger.SyncMDR: syncFunc(func(context.Context, ledger.Job) ([]byte, error) { return []byte(`{}`), nil })}
 		o.Trace = func(p worker.Point, _ ledger.ID) {
 			if p == worker.PointPermit {
 				permits.Add(1)
@@ -52,6 +53,10 @@ func TestBehindTheFence(t *testing.T) {
 		}
 	}})
 	b.until(fresh, ledger.Accepted)
+	if _, err := b.jobs.StartSync(t.Context(), ledger.SyncMDR, "tick", jobs.Sync{}); err != nil {
+		t.Fatal(err)
+	}
+	b.until(ledger.KeyID(ledger.SyncMDR, "tick").String(), ledger.Done) // it only reads
 	if got := permits.Load(); got > 4 {
 		t.Errorf("31 messages that may not be posted and one that may took %d permits", got)
 	}

@@ -130,24 +130,33 @@ func (w *Worker) look(ctx context.Context, job ledger.Job) error {
 	case ledger.Unknown:
 		return w.lookAtUnknown(ctx, job)
 	case ledger.Queued:
-		if w.fence.lately(time.Now()) {
-			// Those that may not be posted leave the permits to those that may.
-			if ready, err := w.ready(ctx, job); !ready {
-				return err
-			}
-		}
 	default:
 		return nil
 	}
-	switch job.Type {
-	case ledger.SendMessage:
-		return w.send(ctx, job)
-	case ledger.PurchaseNumber:
-		return w.purchase(ctx, job)
-	case ledger.RouteUpdate:
-		return w.route(ctx, job)
+	post := w.posts(job.Type)
+	if post == nil {
+		return w.sync(ctx, job)
 	}
-	return w.sync(ctx, job)
+	if w.fence.lately(time.Now()) {
+		// Those that may not be posted leave the permits to those that may.
+		if ready, err := w.ready(ctx, job); !ready {
+			return err
+		}
+	}
+	return post(ctx, job)
+}
+
+// posts is what does a queued job of a type that posts; nil for one that only reads.
+func (w *Worker) posts(t ledger.Type) func(context.Context, ledger.Job) error {
+	switch t {
+	case ledger.SendMessage:
+		return w.send
+	case ledger.PurchaseNumber:
+		return w.purchase
+	case ledger.RouteUpdate:
+		return w.route
+	}
+	return nil
 }
 
 func (w *Worker) lookAtUnknown(ctx context.Context, job ledger.Job) error {
