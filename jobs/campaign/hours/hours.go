@@ -11,9 +11,9 @@
 // people who moved and kept their number are not seen.
 //
 // Where a number may be in more than one zone, all of them must allow the moment.
-// More than [MaxZones] say nothing about the place, as for toll-free numbers,
-// which have all of North America: then the fallback zone counts instead. So it
-// does where nothing is known.
+// More than [MaxZones] say too little about the place, as for toll-free numbers,
+// which have all of North America, and some of Australia and Russia: then the
+// fallback zone counts instead. So it does where nothing is known.
 //
 // A moment is allowed if the wall clock then shows a time within the window, on
 // the days when clocks change too: an hour that is skipped is not made up for,

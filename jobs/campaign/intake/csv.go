@@ -56,7 +56,7 @@ func (c *csvRows) next(row *Row) error {
 			}
 			if state != rowWhole || (!c.isBlank() && c.badCount()) {
 				row.Problem = c.quoteProblem(state)
-				c.src.skipLine() // its other lines may be rows that are fine
+				c.src.take(length, 1) // its other lines may be rows that are fine
 				return nil
 			}
 			length, lines = len(text), bytes.Count(text, []byte{'\n'})
@@ -86,7 +86,7 @@ func (c *csvRows) quoteProblem(state rowState) jobs.FieldError {
 	case rowBroken:
 		return problem("", jobs.CodeInvalid, `has text after a closing quote: write a quote within quotes twice, as in "Ann ""Annie"" Lee"`)
 	case rowHalf:
-		return problem("", jobs.CodeInvalid, `has a quote that is not closed: close it, or write it twice within quotes`)
+		return problem("", jobs.CodeInvalid, fmt.Sprintf("has a quote that is not closed (within %d bytes): close it, or write it twice within quotes", MaxRow))
 	default:
 		return c.countProblem()
 	}
@@ -132,7 +132,7 @@ func (c *csvRows) split(data []byte, last bool) (length int, state rowState) {
 		}
 		var cell []byte
 		if opening < len(data) && data[opening] == '"' {
-			if cell, i, state = c.quoted(data, opening+1, last); state != rowWhole {
+			if cell, i, state = c.quoted(data, opening+1); state != rowWhole {
 				return 0, state
 			}
 		} else {
@@ -158,7 +158,7 @@ func (c *csvRows) split(data []byte, last bool) (length int, state rowState) {
 
 // quoted reads a cell after its opening quote, up to the separator, the line end
 // or the end of data.
-func (c *csvRows) quoted(data []byte, i int, last bool) (cell []byte, end int, state rowState) {
+func (c *csvRows) quoted(data []byte, i int) (cell []byte, end int, state rowState) {
 	begin, unescaped := i, -1
 	for {
 		quote := bytes.IndexByte(data[i:], '"')
@@ -166,9 +166,6 @@ func (c *csvRows) quoted(data []byte, i int, last bool) (cell []byte, end int, s
 			return nil, 0, rowHalf
 		}
 		i += quote
-		if i+1 == len(data) && !last {
-			return nil, 0, rowHalf
-		}
 		if i+1 == len(data) || data[i+1] != '"' {
 			break
 		}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"runtime"
+	"strconv"
 	"strings"
 	"testing"
 	"testing/iotest"
@@ -38,6 +39,9 @@ func checkRows(t *testing.T, input string, options intake.Options) []string {
 			t.Fatalf("half a row: %v", answer(row))
 		}
 		for i, field := range options.Fields {
+			if !row.OK() && row.Values[i] != nil {
+				t.Fatalf("what is left of another row: %v, %q", answer(row), row.Values[i])
+			}
 			if row.OK() && !field.Optional && len(bytes.TrimSpace(row.Values[i])) == 0 {
 				t.Fatalf("a field is missing: %v", answer(row))
 			}
@@ -125,8 +129,9 @@ func FuzzNDJSON(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, line string) {
 		options := intake.Options{Format: intake.NDJSON, Fields: nameAndCode()}
-		// Again, with keys that are known by then.
-		input := line + "\n" + `{"to":"+12065550100","name":"Ann","code":1}` + "\n" + line + "\n" + line
+		// Not at the beginning, where other kinds of files are told; and again, with
+		// keys that are known by then.
+		input := "\n" + line + "\n" + `{"to":"+12065550100","name":"Ann","code":1}` + "\n" + line + "\n" + line
 		got := checkRows(t, input, options)
 		rows, err := intake.New(strings.NewReader(input), options)
 		if err != nil {
@@ -188,11 +193,55 @@ func TestHugeFields(t *testing.T) {
 	}
 }
 
+// Nor do keys that are as long as a line.
+func TestLongKeysAreNotKept(t *testing.T) {
+	var before, after runtime.MemStats
+	input := &longKeys{left: 200}
+	rows, err := intake.New(input, intake.Options{Format: intake.NDJSON})
+	if err != nil {
+		t.Fatal(err)
+	}
+	runtime.ReadMemStats(&before)
+	for {
+		row, err := rows.Next()
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil || !row.OK() {
+			t.Fatalf("got %v, %v", row, err)
+		}
+	}
+	runtime.GC()
+	runtime.ReadMemStats(&after)
+	runtime.KeepAlive(rows)
+	if after.HeapAlloc > before.HeapAlloc+4<<20 {
+		t.Errorf("%d bytes are kept", after.HeapAlloc-before.HeapAlloc)
+	}
+}
+
+// longKeys gives objects with a key of 50 kB, each time another.
+type longKeys struct {
+	left    int
+	pending string
+}
+
+func (l *longKeys) Read(p []byte) (int, error) {
+	if l.pending == "" && l.left > 0 {
+		l.left--
+		l.pending = `{"to":"+12065550100","` + strings.Repeat("x", 50_000) + strconv.Itoa(l.left) + `":1}` + "\n"
+	}
+	n := copy(p, l.pending)
+	if l.pending = l.pending[n:]; n == 0 {
+		return 0, io.EOF
+	}
+	return n, nil
+}
+
 // With line ends in it, each of its lines is answered, and what comes after it
 // is not lost.
 func TestHugeFieldOfManyLines(t *testing.T) {
 	t.Parallel()
-	input := &endless{beginning: "to,name,code\n+12065550102,\"", middle: strings.Repeat("some text\n", 1000), times: 1000, end: "\",1\n+12065550101,Bob,2\n"}
+	input := &endless{beginning: "to,name,code\n+12065550102,\"", middle: strings.Repeat("a note that is as long as a line of many mails is\n", 200), times: 1000, end: "\",1\n+12065550101,Bob,2\n"}
 	rows, err := intake.New(input, intake.Options{Fields: nameAndCode()})
 	if err != nil {
 		t.Fatal(err)
@@ -212,7 +261,7 @@ func TestHugeFieldOfManyLines(t *testing.T) {
 			invalid++
 		}
 	}
-	if good != 1 || invalid < 1_000_000 || invalid > 1_000_002 {
+	if good != 1 || invalid < 200_000 || invalid > 200_002 {
 		t.Errorf("got %d good rows and %d invalid ones", good, invalid)
 	}
 }

@@ -15,9 +15,9 @@ import (
 // phone number.
 func usual(folded string) bool {
 	switch strings.ReplaceAll(folded, "_", "") {
-	case "to", "phone", "number", "recipient", "mobile", "cell", "cellphone", "telephone", "tel", "msisdn", "e164", "destination",
+	case "to", "phone", "number", "recipient", "mobile", "cell", "cellphone", "telephone", "tel", "msisdn", "e164",
 		"phonenumber", "mobilenumber", "cellnumber", "telephonenumber", "mobilephone", "mobilephonenumber", "cellphonenumber",
-		"recipientnumber", "tonumber", "destinationnumber", "phoneno", "mobileno", "phonee164", "phone#", "mobile#", "cell#":
+		"recipientnumber", "tonumber", "phoneno", "mobileno", "phonee164", "phone#", "mobile#", "cell#":
 		return true
 	default:
 		return false

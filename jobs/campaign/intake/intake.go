@@ -1,11 +1,10 @@
 // Package intake reads the recipients of a campaign, from CSV or NDJSON, as they
-// come: row by row, in bounded memory, at some hundred bytes of state for a file
-// of any length.
+// come: row by row, in less than a megabyte of memory for an input of any length.
 //
 //	rows, err := intake.New(file, intake.Options{Fields: …}) // a *FileError: the file as a whole
 //	for {
 //		row, err := rows.Next()
-//		if err == io.EOF {
+//		if errors.Is(err, io.EOF) {
 //			break
 //		}
 //		// row.Line, and row.To with row.Values, or row.Problem

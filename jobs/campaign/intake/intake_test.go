@@ -43,15 +43,15 @@ func answer(row *intake.Row) string {
 	if !row.OK() {
 		return fmt.Sprintf("%d %s %s: %s", row.Line, row.Problem.Field, row.Problem.Code, row.Problem.Message)
 	}
-	text := fmt.Sprintf("%d %v", row.Line, row.To)
+	values := []string{fmt.Sprint(row.Line), row.To.String()}
 	for _, value := range row.Values {
 		if value == nil {
-			text += " -"
+			values = append(values, "-")
 		} else {
-			text += fmt.Sprintf(" [%s]", value)
+			values = append(values, "["+string(value)+"]")
 		}
 	}
-	return text
+	return strings.Join(values, " ")
 }
 
 // name and code are fields: the first is required, the second is not.
@@ -76,7 +76,7 @@ const (
 	ann = "2 +12065550100 [Ann] [1]"
 	bob = "3 +12065550101 [Bob] [2]"
 
-	notClosed  = " invalid: has a quote that is not closed: close it, or write it twice within quotes"
+	notClosed  = " invalid: has a quote that is not closed (within 65536 bytes): close it, or write it twice within quotes"
 	afterQuote = ` invalid: has text after a closing quote: write a quote within quotes twice, as in "Ann ""Annie"" Lee"`
 	tooLong    = " too_large: is longer than 65536 bytes: shorten it, and see whether a quote is missing"
 	rounded    = " invalid: is a number that a spreadsheet has rounded, like 1.20656E+10: format the column as text there, and save the file again"
@@ -103,6 +103,7 @@ func TestCSV(t *testing.T) {
 		{"one column for two names", "Mobile Number,NAME,Code\n+12065550100,Ann,1\n", []string{ann}},
 		{"semicolons", "to;name;code\n+12065550100;Ann, Lee;1\n", []string{"2 +12065550100 [Ann, Lee] [1]"}},
 		{"tabs", "to\tname\tcode\n+12065550100\tAnn\t\n+12065550101\t\tx\n", []string{"2 +12065550100 [Ann] []", "3 name" + emptyField}},
+		{"tabs and quotes", "to\tname\tmore\tcode\n\"+12065550100\"\tAnn\t\t\"1\"\n2065550101\t\"Bob\"\t\t2\n", []string{ann, bob}},
 		{"what the header has most", "to;name;code;a,b\n+12065550100;Ann;1;\n", []string{ann}},
 		{"a quoted header", "\"to\",\"the, na;;;;me\",name,\"code\"\n+12065550100,x,Ann,1\n", []string{ann}},
 		{"a header of two lines", "to,name,\"co\nde\",code\n+12065550100,Ann,x,1\n", []string{"3" + ann[1:]}},
@@ -110,6 +111,7 @@ func TestCSV(t *testing.T) {
 		{"BOM and quotes", "\ufeff\"to\",name,code\n+12065550100,Ann,1\n", []string{ann}},
 		{"CR LF", "to,name,code\r\n+12065550100,Ann,1\r\n\r\n2065550101,Bob,2\r\n", []string{ann, "4" + bob[1:]}},
 		{"CR LF and quotes", "\"to\",\"name\",\"code\"\r\n\"+12065550100\",\"Ann\",\"1\"\r\n", []string{ann}},
+		{"CR LF and some quotes", "to,name,code\r\n\"+12065550100\",Ann,1\r\n", []string{ann}},
 		{"Excel's sep=", "sep=;\r\nto;name;code\r\n+12065550100;Ann;1\r\n", []string{"3" + ann[1:]}},
 		{"blank lines", "\n  \n\nto,name,code\n\n+12065550100,Ann,1\n \t\n,,\n\"\",,\n,,,,,\n", []string{"6" + ann[1:]}},
 		{"spaces around values", "to , name, code\n +12065550100 ,\tAnn  Lee , 1 \n", []string{"2 +12065550100 [Ann  Lee] [1]"}},
@@ -149,6 +151,12 @@ func TestCSV(t *testing.T) {
 	}
 }
 
+func TestSeparatorWhenInDoubt(t *testing.T) {
+	t.Parallel()
+	checkHoweverRead(t, "to\n+12065550102,Ann\n+12065550100\n", intake.Options{}, []string{"2 " + count(2, 1, ","), "3 +12065550100"})
+	checkHoweverRead(t, "to,name;code\n+12065550100,Ann\n", intake.Options{}, []string{"2 +12065550100"})
+}
+
 // checkHoweverRead reads in one piece, byte by byte, and packed.
 func checkHoweverRead(t *testing.T, input string, options intake.Options, want []string) {
 	t.Helper()
@@ -186,6 +194,7 @@ func TestNumbers(t *testing.T) {
 		{"2065551234.000", good},
 		{"+12065551234.0", good},
 		{"206.555.0000", "2 +12065550000"},
+		{"206555.0000", "2 +12065550000"},
 		{"1.20656E+10", "2 to" + rounded},
 		{"1.206555123E+10", "2 to" + rounded},
 		{"1.20655512345E+10", "2 to" + rounded},

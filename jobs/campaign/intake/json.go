@@ -45,8 +45,11 @@ type key struct {
 	slot int
 }
 
-// maxKeys bounds what is remembered of keys that nobody asked for.
-const maxKeys = 1000
+// What is remembered of keys that nobody asked for is bounded.
+const (
+	maxKeys = 1000
+	maxKey  = 200 // bytes
+)
 
 func newJSONRows(src *source, options Options) *jsonRows {
 	j := &jsonRows{src: src, options: options, keys: map[string]key{}}
@@ -204,7 +207,7 @@ func (j *jsonRows) key(name []byte, place int) int {
 	}
 	known, ok := j.keys[string(name)]
 	if !ok {
-		if len(j.keys) == maxKeys {
+		if len(j.keys) == maxKeys || len(name) > maxKey {
 			return -1
 		}
 		known = key{name: string(name), slot: j.slot(fold(string(name)))}

@@ -44,6 +44,7 @@ func TestNDJSON(t *testing.T) {
 		{"a control character", "{\"to\":\"+12065550100\",\"name\":\"A\tnn\"}", "1  malformed_json: is no JSON, or cut off at byte 31" + likeThis},
 		{"a number with a zero", `{"to":"+12065550100","name":"Ann","code":01}`, "1  malformed_json: is no JSON, or cut off at byte 43" + likeThis},
 		{"broken within what nobody asked for", `{"to":"+12065550100","name":"Ann","x":[}]}`, "1  malformed_json: is no JSON, or cut off at byte 40" + likeThis},
+		{"broken, though its brackets match", `{"to":"+12065550100","name":"Ann","x":[1 2]}`, "1  malformed_json: is no JSON, or cut off at byte 42" + likeThis},
 		{"a list", `["+12065550100"]`, "1  wrong_type: is no JSON object" + ": give one on each line, like {\"to\":\"+12065550100\"}"},
 		{"a word", `null`, "1  wrong_type: is no JSON object" + ": give one on each line, like {\"to\":\"+12065550100\"}"},
 		{"a list as a value", `{"to":"+12065550100","name":["Ann"]}`, "1 name wrong_type: want a text or a number, not a list or an object"},

@@ -33,7 +33,7 @@ func (s *source) open() (bom bool, err error) {
 	if s.begins("\x1f\x8b") {
 		// The Reader of gzip takes single bytes from this, up to the end of a
 		// member: it needs one that has what was read already.
-		packed := io.MultiReader(bytes.NewReader(bytes.Clone(s.buf[:s.end])), &rest{r: s.r, err: s.err})
+		packed := io.MultiReader(bytes.NewReader(bytes.Clone(s.buf[:s.end])), s.r)
 		unpacked, err := gzip.NewReader(bufio.NewReaderSize(packed, MaxRow))
 		if err != nil {
 			return false, fmt.Errorf("read gzip: %w", err)
@@ -50,19 +50,6 @@ func (s *source) open() (bom bool, err error) {
 		return false, s.fileError("", jobs.CodeInvalid, "is a workbook or an archive: save it as CSV (in Excel: CSV UTF-8)")
 	}
 	return false, nil
-}
-
-// rest is a reader that may have ended already.
-type rest struct {
-	r   io.Reader
-	err error
-}
-
-func (r *rest) Read(p []byte) (int, error) {
-	if r.err != nil {
-		return 0, r.err
-	}
-	return r.r.Read(p)
 }
 
 // begins reads as far as it takes to know.
