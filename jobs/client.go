@@ -12,6 +12,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/flowroute-worker/flowroute-worker/jobs/ledger"
+	"github.com/flowroute-worker/flowroute-worker/jobs/suppress"
 )
 
 // Options of a client. The zero value is the documented default. Prefix,
@@ -37,6 +38,7 @@ type Client struct {
 	ledger    *ledger.Ledger
 	asynq     *asynq.Client
 	bell      *bell
+	optOuts   suppress.Checker
 	retention time.Duration
 	patience  time.Duration
 	log       *slog.Logger
@@ -56,7 +58,11 @@ func NewClient(rdb redis.UniversalClient, o Options) (*Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &Client{ledger: led, asynq: asynq.NewClientFromRedisClient(rdb), bell: newBell(rdb, o.Prefix), retention: o.Retention, patience: o.Patience, log: o.Logger}
+	optOuts, err := suppress.New(rdb, suppress.Options{Prefix: o.Prefix})
+	if err != nil {
+		return nil, err
+	}
+	c := &Client{ledger: led, optOuts: optOuts, asynq: asynq.NewClientFromRedisClient(rdb), bell: newBell(rdb, o.Prefix), retention: o.Retention, patience: o.Patience, log: o.Logger}
 	if c.patience == 0 {
 		c.patience = 5 * time.Second
 	}

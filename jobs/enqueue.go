@@ -12,6 +12,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/flowroute-worker/flowroute-worker/jobs/ledger"
+	"github.com/flowroute-worker/flowroute-worker/jobs/suppress"
 )
 
 // draft is a job on its way into Redis and what became of it. Its id is drawn
@@ -55,6 +56,7 @@ func (c *Client) enqueue(ctx context.Context, drafts []draft) error {
 		}
 		return err
 	}
+	c.block(ctx, drafts, pending)
 	down := c.create(ctx, drafts, pending)
 
 	var queued []notice
@@ -89,6 +91,28 @@ func (c *Client) enqueue(ctx context.Context, drafts []draft) error {
 	defer stop()
 	c.nudgeAll(ctx, append(queued, c.noticesOf(ctx, duplicates)...))
 	return down
+}
+
+// block marks the messages to those who have opted out. Where the list cannot be read
+// nothing is marked: it is looked at again before a message is posted.
+func (c *Client) block(ctx context.Context, drafts []draft, pending []int) {
+	var pairs []suppress.Pair
+	var places []int
+	for _, i := range pending {
+		if job := drafts[i].job; job.Type == ledger.SendMessage && job.Refused == "" {
+			pairs, places = append(pairs, suppress.Pair{From: job.From, To: job.To}), append(places, i)
+		}
+	}
+	if len(pairs) == 0 {
+		return
+	}
+	blocked, err := c.optOuts.BlockedMany(ctx, pairs)
+	if err != nil && ctx.Err() == nil {
+		c.log.DebugContext(ctx, "opt-outs not read at the door", "err", err)
+	}
+	for at, entry := range blocked {
+		drafts[places[at]].job.Blocked = entry.Why()
+	}
 }
 
 // create writes the jobs down, with patience, and returns the last error if Redis

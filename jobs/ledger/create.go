@@ -64,7 +64,7 @@ func (l *Ledger) createArgs(job NewJob) ([]any, error) {
 		job.ID.String(), job.ID[:], string(job.Type.code()), string(queue),
 		millis(job.Due), millis(job.Expires), grace.Milliseconds(),
 		packSubject(job), job.Payload, strings.Join(job.Order, " "), nonce[:],
-		job.Refused, l.eventsMax, l.retention.Milliseconds(), job.Fingerprint.String(),
+		job.Refused, l.eventsMax, l.retention.Milliseconds(), job.Fingerprint.String(), job.Blocked,
 	}, nil
 }
 

@@ -2,7 +2,8 @@
 -- ARGV  1 id, 2 id (16 bytes), 3 type, 4 queue, 5 due, 6 expires, 7 what is added to
 --       the due time when no expires is given (0: no bound), 8 subject, 9 payload,
 --       10 slots, 11 nonce of this call, 12 why it is refused, 13 length of the
---       event stream, 14 retention, 15 fingerprint it will be posted under (hex) or ''
+--       event stream, 14 retention, 15 fingerprint it will be posted under (hex) or '',
+--       16 why it is blocked
 -- returns {new | known | conflict | newer, state, generation}
 local id, bin, kind, subject, nonce, refused = ARGV[1], ARGV[2], ARGV[3], ARGV[8], ARGV[11], ARGV[12]
 local known = load(id, bin)
@@ -28,6 +29,12 @@ if refused ~= '' then
   move(job, 'f', REASON.invalid, ARGV[13])
   finish(job, ARGV[14])
   return {'new', 'f', 1}
+end
+if ARGV[16] ~= '' then
+  set(job, 'e', ARGV[16])
+  move(job, 'b', REASON.opted_out, ARGV[13])
+  finish(job, ARGV[14])
+  return {'new', 'b', 1}
 end
 
 set(job, 'd', int(due))

@@ -100,6 +100,8 @@ type NewJob struct {
 	// Refused makes the job Failed at once, with ReasonInvalid and this text: a
 	// payload of another app that cannot be read stays visible.
 	Refused string
+	// Blocked makes the job [Blocked] at once, with ReasonOptedOut and this text.
+	Blocked string
 }
 
 // Created is the answer to [Ledger.Create].

@@ -29,7 +29,7 @@ type SyncerOptions struct {
 	// again: for what recipients' own words ask for. After an error the page is not read.
 	// Defaults to none.
 	Inbound func(ctx context.Context, records []flowroute.MDR) error
-	Logger *slog.Logger // Defaults to none.
+	Logger  *slog.Logger // Defaults to none.
 }
 
 // Refiner learns how messages ended; [ledger.Ledger] is one.

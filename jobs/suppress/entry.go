@@ -43,6 +43,16 @@ type Entry struct {
 	Note string
 }
 
+// Why says in a sentence why a message is blocked. Of numbers it shows the last four
+// digits of ours.
+func (e Entry) Why() string {
+	whom := "us"
+	if !e.From.IsZero() {
+		whom = "our number " + e.From.Masked()
+	}
+	return "the recipient opted out of texts from " + whom + " on " + e.Time.UTC().Format(time.DateOnly) + " (" + string(e.Source) + "); see optout list"
+}
+
 // Pair is a message to be, as far as opt-outs are concerned.
 type Pair struct{ From, To flowroute.E164 }
 
@@ -106,7 +116,7 @@ func (e *Entry) check(now time.Time) error {
 		if e.Note != "" {
 			return invalid("note", CodeInvalid, "only a person's entry and a list's have notes")
 		}
-		if e.Time.After(now) { // the clocks differ; that it was asked for is certain
+		if e.Time.After(now.Add(ahead)) { // that it was asked for is certain, if not when
 			e.Time = now
 		}
 	default:

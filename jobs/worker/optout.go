@@ -54,16 +54,8 @@ func (w *Worker) optedOut(ctx context.Context, job ledger.Job) (bool, error) {
 	if err != nil || !blocked {
 		return false, err
 	}
-	_, err = w.settle(ctx, ledger.Settlement{ID: job.ID, To: ledger.Blocked, Reason: ledger.ReasonOptedOut, Detail: whyBlocked(entry), Seen: job.Seen})
+	_, err = w.settle(ctx, ledger.Settlement{ID: job.ID, To: ledger.Blocked, Reason: ledger.ReasonOptedOut, Detail: entry.Why(), Seen: job.Seen})
 	return true, err
-}
-
-func whyBlocked(e suppress.Entry) string {
-	whom := "us"
-	if !e.From.IsZero() {
-		whom = "our number " + e.From.Masked()
-	}
-	return "the recipient opted out of texts from " + whom + " on " + e.Time.UTC().Format(time.DateOnly) + " (" + string(e.Source) + "); optout list shows it"
 }
 
 // noteOptOut keeps a carrier's word that the recipient has opted out.

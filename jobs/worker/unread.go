@@ -38,7 +38,7 @@ func (w *Worker) sendUnread(ctx context.Context, nudge jobs.Task, queue string) 
 	entry, blocked, err := w.optOuts.blocked(ctx, job)
 	if blocked || err != nil {
 		w.unused(ctx, a)
-		outcome := ledger.Settlement{ID: job.ID, Token: a.token, To: ledger.Blocked, Reason: ledger.ReasonOptedOut, Detail: whyBlocked(entry), Uncounted: true}
+		outcome := ledger.Settlement{ID: job.ID, Token: a.token, To: ledger.Blocked, Reason: ledger.ReasonOptedOut, Detail: entry.Why(), Uncounted: true}
 		if err != nil {
 			outcome.To, outcome.Reason, outcome.Detail = ledger.Queued, ledger.ReasonNotSent, ""
 		}
