@@ -199,7 +199,11 @@ func TestOptOutLinesFromOneWhoReadsLate(t *testing.T) {
 	var body strings.Builder
 	const count = 20_000
 	for i := range count {
-		fmt.Fprintf(&body, `{"recipient":"+%d","note":"a note that makes the answers long"}`+"\n", 12060000000+i+5550000)
+		recipient := "a text that is no number, of which the answer says so at length"
+		if i%100 == 0 {
+			recipient = fmt.Sprint("+", 12065550000+i/100)
+		}
+		fmt.Fprintf(&body, `{"recipient":%q}`+"\n", recipient)
 	}
 	conn, err := net.Dial("tcp", strings.TrimPrefix(b.url, "http://"))
 	if err != nil {
@@ -219,7 +223,7 @@ func TestOptOutLinesFromOneWhoReadsLate(t *testing.T) {
 	}
 	defer response.Body.Close()
 	all, err := io.ReadAll(response.Body)
-	if n := strings.Count(string(all), `"state":"added"`); err != nil || n == 0 || n+strings.Count(string(all), `"state":"invalid"`) != count {
+	if n := strings.Count(string(all), `"state":"added"`); err != nil || n != count/100 || n+strings.Count(string(all), `"state":"invalid"`) != count {
 		t.Errorf("got %d added in %d bytes, %v", n, len(all), err)
 	}
 }

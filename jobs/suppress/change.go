@@ -37,6 +37,9 @@ func (s *Store) change(ctx context.Context, edits []edit) error {
 			return err
 		}
 	}
+	if s.durable && len(edits) > 0 {
+		return s.waitForDisk(ctx)
+	}
 	return nil
 }
 
@@ -108,17 +111,11 @@ func (b *batch) edit(s *Store, recipient flowroute.E164, value string, edits []e
 // put writes the batch. It returns the recipients whose records others have changed
 // meanwhile.
 func (s *Store) put(ctx context.Context, b *batch) ([]flowroute.E164, error) {
-	if len(b.recipients) == 0 && !s.durable {
+	if len(b.recipients) == 0 {
 		return nil, nil
 	}
 	keys := append([]string{s.key("n"), s.key("used")}, b.keys...)
-	var lost []int64
-	var err error
-	if s.durable {
-		lost, err = s.runDurably(ctx, keys, b.args)
-	} else {
-		lost, err = putScript.Run(ctx, s.rdb, keys, b.args...).Int64Slice()
-	}
+	lost, err := putScript.Run(ctx, s.rdb, keys, b.args...).Int64Slice()
 	if err != nil {
 		return nil, err
 	}

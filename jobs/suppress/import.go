@@ -61,6 +61,10 @@ func (t *Totals) count(v Verdict) {
 	}
 }
 
+// durableBatch is how many rows of a list wait for the disk together, which may take
+// a second.
+const durableBatch = 10_000
+
 // Import adds the rows as entries of [SourceImport] and answers each in order. A row
 // that is invalid costs itself alone. A note is made to fit, since it must not be
 // what an opt-out fails by.
@@ -73,7 +77,11 @@ func (s *Store) Import(ctx context.Context, rows iter.Seq2[Row, error], o Import
 		return Totals{}, invalid("note", CodeInvalid, "use at most %d bytes, without control characters", MaxNote)
 	}
 	var totals Totals
-	batch := make([]Row, 0, changeSlice)
+	size := changeSlice
+	if s.durable {
+		size = durableBatch
+	}
+	batch := make([]Row, 0, size)
 	flush := func() error {
 		answers, err := s.importBatch(ctx, batch, o)
 		if err != nil {

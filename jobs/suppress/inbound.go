@@ -110,7 +110,7 @@ func (s *Store) wordsIn(records []flowroute.MDR) []wordRecord {
 			continue // it would undo every STOP until then
 		}
 		if w.entry.check(now) != nil {
-			w.entry.Time = now // whatever its time is: it was asked for
+			w.entry.Time = now // it was asked for, whatever its time is
 		}
 		words = append(words, w)
 	}

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"testing"
 
+	"github.com/flowroute-worker/flowroute-worker/flowroute"
 	"github.com/flowroute-worker/flowroute-worker/jobs/suppress"
 )
 
@@ -66,6 +67,32 @@ func TestList(t *testing.T) {
 		if removed := (e.Recipient.Uint64()-number(0).Uint64())%10 == 5; n > 1 || n == 0 && !removed {
 			t.Errorf("%+v: on %d pages", e, n)
 		}
+	}
+}
+
+// TestNeighbours: two recipients of one bucket; the last of them makes it unused.
+func TestNeighbours(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	first, second := number(0), number(1)
+	for i := 1; suppress.BucketOf(second.Uint64()) != suppress.BucketOf(first.Uint64()); i++ {
+		second = number(i)
+	}
+	for _, recipient := range []flowroute.E164{first, second} {
+		b.add(person(recipient, ours(0), minute(1), ""))
+	}
+	for left, recipient := range []flowroute.E164{second, first} {
+		b.remove(recipient, ours(0))
+		if got := len(b.all(t.Context())); got != 1-left {
+			t.Errorf("got %d entries, want %d", got, 1-left)
+		}
+	}
+	keys, err := b.rdb.Keys(t.Context(), "{flowroute}:sup:b:*").Result()
+	if err != nil || len(keys) != 0 {
+		t.Errorf("got %v, %v, want nothing left", keys, err)
+	}
+	if bits := b.rdb.BitCount(t.Context(), "{flowroute}:sup:used", nil).Val(); bits != 0 {
+		t.Errorf("got %d buckets in use, want none", bits)
 	}
 }
 

@@ -2,6 +2,8 @@ package suppress_test
 
 import (
 	"errors"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -49,6 +51,14 @@ func TestAddKeepsTheEarliest(t *testing.T) {
 	}
 	b.apply(inbound(minute(40), r, ours(1), "start"))
 	same(t, "after a START", b.all(t.Context()), []suppress.Entry{want})
+
+	// A note is not lost, whichever entry had it.
+	b.add(person(number(3), ours(1), minute(2), ""))
+	b.add(person(number(3), ours(1), minute(3), "later"))
+	if got := b.wantBlocked(ours(1), number(3), suppress.SourcePerson); got.Note != "later" || !got.Time.Equal(minute(2)) {
+		t.Errorf("got %+v, want the first with the note of the second", got)
+	}
+	b.remove(number(3), ours(0))
 
 	now, added := b.add(suppress.Entry{Recipient: number(2), Source: suppress.SourcePerson})
 	if !added || !now.Time.Equal(b.clock.now()) || !now.From.IsZero() {
@@ -163,6 +173,15 @@ func TestStopAndStart(t *testing.T) {
 		t.Errorf("got %v, want the time of the STOP that counts", e.Time)
 	}
 
+	// Of a START that comes late, the first STOP after it counts, as far as it is known.
+	late := number(2)
+	b.apply(inbound(minute(1), late, ours(1), "STOP"))
+	b.add(made(suppress.SourceCarrier, late, ours(1), minute(3)))
+	b.apply(inbound(minute(2), late, ours(1), "START"))
+	if e := b.wantBlocked(ours(1), late, suppress.SourceCarrier); !e.Time.Equal(minute(3)) {
+		t.Errorf("got %v, want the time of the carrier's answer", e.Time)
+	}
+
 	// A START is for the number it was sent to.
 	b.apply(inbound(minute(3), r, ours(2), "quit"), inbound(minute(4), r, ours(1), "start"))
 	if e := b.wantBlocked(ours(1), r, suppress.SourceStop); e.From != ours(2) {
@@ -221,6 +240,11 @@ func TestRecordsThatAreNoWords(t *testing.T) {
 	b.apply(inbound(b.clock.now().Add(time.Hour), number(6), ours(1), "START"), inbound(time.Time{}, number(7), ours(1), "START"))
 	b.wantBlocked(ours(1), number(6), suppress.SourceStop)
 	b.wantBlocked(ours(1), number(7), suppress.SourceStop)
+	b.apply(inbound(minute(1), number(8), ours(1), "STOP"), inbound(b.clock.now().Add(time.Hour), number(8), ours(1), "START"))
+	b.wantBlocked(ours(1), number(8), suppress.SourceStop)
+	// Clocks differ a little.
+	b.apply(inbound(b.clock.now().Add(time.Minute), number(9), ours(1), "STOP"), inbound(b.clock.now().Add(2*time.Minute), number(9), ours(1), "START"))
+	b.wantBlocked(ours(1), number(9), "")
 	b.clock.move(time.Hour)
 	b.apply(inbound(b.clock.now(), number(6), ours(1), "START"))
 	b.wantBlocked(ours(1), number(6), "")
@@ -278,6 +302,10 @@ func TestInvalidEntries(t *testing.T) {
 		t.Error("removed of nobody")
 	}
 	b.wantCount(0, 0)
+	soon := made(suppress.SourceCarrier, number(2), ours(1), b.clock.now().Add(time.Hour))
+	if stands, added := b.add(soon); !added || !stands.Time.Equal(b.clock.now()) {
+		t.Errorf("a carrier's answer of a time to come: got %+v, %v, want it taken as of now", stands, added)
+	}
 	if _, added := b.add(person(number(1), ours(1), minute(1), strings.Repeat("é", 24))); !added {
 		t.Error("the longest note was not taken")
 	}
@@ -360,9 +388,16 @@ func TestLostRepliesAreHarmless(t *testing.T) {
 }
 
 // TestDurable: where Redis cannot say that it is on the disk, nobody is told that it
-// is.
-func TestDurable(t *testing.T) {
-	t.Parallel()
+// is. REDIS_SERVER_WITH_WAITAOF names a redis-server of 7.2 or newer, where the one on
+// PATH is older.
+func TestDurable(t *testing.T) { // changes PATH, so not parallel
+	if binary := os.Getenv("REDIS_SERVER_WITH_WAITAOF"); binary != "" {
+		dir := t.TempDir()
+		if err := os.Symlink(binary, filepath.Join(dir, "redis-server")); err != nil {
+			t.Fatal(err)
+		}
+		t.Setenv("PATH", dir+string(os.PathListSeparator)+os.Getenv("PATH"))
+	}
 	server := redistest.Own(t, redisembed.Options{})
 	b := setupOn(t, server.Client(), suppress.Options{Durable: true})
 	facts, err := redisconn.Inspect(t.Context(), b.rdb)
@@ -370,16 +405,24 @@ func TestDurable(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, cannot := facts.DurabilityProblem(true)
+	if cannot && os.Getenv("REDIS_SERVER_WITH_WAITAOF") != "" {
+		t.Fatalf("Redis %s: want 7.2 or newer", facts.Version)
+	}
 	for range 2 { // also of what is known already
 		_, _, err := b.Add(t.Context(), person(number(1), ours(0), minute(1), ""))
 		if cannot != errors.Is(err, ledger.ErrNotDurable) || !cannot && err != nil {
 			t.Errorf("on a Redis of which it is %v that it cannot wait: got %v", cannot, err)
 		}
 	}
-	b.wantBlocked(ours(1), number(1), suppress.SourcePerson)
+	totals, err := b.Import(t.Context(), rowsOf(1200, func(int) {}), suppress.ImportOptions{}, func(suppress.Answer) error { return nil })
+	if !cannot && (err != nil || totals.Added != 1199) || cannot && (!errors.Is(err, ledger.ErrNotDurable) || totals != (suppress.Totals{})) {
+		t.Errorf("import: got %+v, %v", totals, err)
+	}
+	b.wantCount(1200, 1200) // it may last
+	if cannot {
+		return
+	}
 	server.Kill()
 	server.Restart()
-	if !cannot {
-		b.wantBlocked(ours(1), number(1), suppress.SourcePerson)
-	}
+	b.wantCount(1200, 1200)
 }
