@@ -17,7 +17,7 @@ import (
 //	stopped: last, first varint; the first, if it is another one, as uvarint before the last
 //	started              varint
 //
-// Times are ms since 2020, which takes six bytes until 2037.
+// Times are ms since 2020, which takes six bytes until 2089.
 const (
 	formatVersion = 1
 	headBlocks    = 0x80 // of the head, above the version

@@ -8,3 +8,6 @@ func Recode(value string) (string, error) {
 	r, err := decode(value)
 	return r.encode(), err
 }
+
+// LookAt makes a page look at so many recipients at most.
+func (s *Store) LookAt(recipients int) { s.scanBound = recipients }

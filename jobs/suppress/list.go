@@ -34,8 +34,6 @@ type Page struct {
 const (
 	defaultPage = 100
 	largestPage = 1000
-	// A page looks at so many recipients at most, whatever it finds.
-	scanBound = 20_000
 	// bucketSlice is how many buckets are read in one round trip.
 	bucketSlice = 64
 )
@@ -211,7 +209,7 @@ func (w *walk) take(recipient flowroute.E164, value string) (full bool, err erro
 		}
 		w.page.Entries = append(w.page.Entries, e)
 	}
-	if w.seen++; w.seen == scanBound {
+	if w.seen++; w.seen == w.store.scanBound {
 		w.page.Next = cursorAt(place{recipient.Uint64(), lastPlace})
 		return true, nil
 	}

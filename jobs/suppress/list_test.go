@@ -70,6 +70,39 @@ func TestList(t *testing.T) {
 	}
 }
 
+// TestListPastWhatIsNotShown: a page ends when it has looked at much, and the next one
+// goes on behind that.
+func TestListPastWhatIsNotShown(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.LookAt(10)
+	for i := range 95 {
+		b.apply(inbound(minute(1), number(i), ours(1), "START"))
+	}
+	for i := 95; i < 100; i++ {
+		b.add(made(suppress.SourceStop, number(i), ours(1), minute(1)))
+		b.add(made(suppress.SourceStop, number(i), ours(2), minute(1)))
+	}
+	empty := 0
+	list, q := []suppress.Entry(nil), suppress.Query{Limit: 3}
+	for {
+		page, err := b.List(t.Context(), q)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if list = append(list, page.Entries...); len(page.Entries) == 0 {
+			empty++
+		}
+		if q.Cursor = page.Next; q.Cursor == "" {
+			break
+		}
+	}
+	if len(list) != 10 || empty == 0 || empty > 11 {
+		t.Errorf("got %d entries and %d empty pages, want 10 and some", len(list), empty)
+	}
+	same(t, "all", b.all(t.Context())[0].Recipient, number(95))
+}
+
 // TestNeighbours: two recipients of one bucket; the last of them makes it unused.
 func TestNeighbours(t *testing.T) {
 	t.Parallel()

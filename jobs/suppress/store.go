@@ -36,11 +36,13 @@ type Store struct {
 	pairOnly bool
 	durable  bool
 	now      func() time.Time
+
+	scanBound int // how many recipients a page looks at, whatever it finds
 }
 
 // New makes a store on rdb, which stays the caller's to close.
 func New(rdb redis.UniversalClient, o Options) (*Store, error) {
-	s := &Store{rdb: rdb, prefix: o.Prefix, pairOnly: o.PairOnly, durable: o.Durable, now: o.Now}
+	s := &Store{rdb: rdb, prefix: o.Prefix, pairOnly: o.PairOnly, durable: o.Durable, now: o.Now, scanBound: 20_000}
 	if rdb == nil {
 		return nil, errors.New("suppress: no redis client")
 	}
@@ -178,7 +180,7 @@ func (s *Store) values(ctx context.Context, n int, number func(int) flowroute.E1
 // Counts says how many opt-outs there are.
 type Counts struct{ Entries, Recipients int64 }
 
-// Count reads how many opt-outs there are.
+// Count reads how many opt-outs there are. It changes together with them: none is none.
 func (s *Store) Count(ctx context.Context) (Counts, error) {
 	counts, err := s.rdb.HMGet(ctx, s.key("n"), "e", "r").Result()
 	if err != nil {
