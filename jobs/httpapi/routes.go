@@ -57,6 +57,7 @@ func (s *Server) addRoutes() {
 	s.addRoute("GET /healthz", route{serve: s.getHealth, open: true, quiet: true})
 	s.addRoute("GET /readyz", route{serve: s.getReady, open: true, quiet: true})
 	s.addRoute("GET /metrics", route{serve: s.getMetrics, open: s.o.MetricsPublic, quiet: true})
+	s.addRoute("GET /openapi.yaml", route{serve: getDescription(), open: true})
 
 	s.addRoute("GET /login", route{serve: s.getLogin, open: true})
 	s.addRoute("POST /login", route{serve: s.postLogin, open: true})
