@@ -1,7 +1,6 @@
 package resolve
 
 import (
-	"cmp"
 	"slices"
 	"time"
 
@@ -22,6 +21,7 @@ type question struct {
 type member struct {
 	ledger.Member
 	account string
+	content [8]byte       // hash of what was asked
 	first   time.Time     // its first intent
 	since   time.Time     // unknown, or accepted without an id, since then
 	ready   time.Time     // from then on the records may decide
@@ -56,6 +56,7 @@ type reading struct {
 	lag     time.Duration // the largest seen of late
 	offset  time.Duration // Flowroute's clock against Redis'
 	margin  time.Duration // by which times may be wrong
+	slack   time.Duration // the same, closely: what is within may still be something else
 	fenced  bool          // Redis may have lost messages that were sent
 }
 
@@ -221,7 +222,7 @@ func (q question) notCurrent(left []member) why {
 		}
 		watched = min(watched, m.watched)
 	}
-	over := ready.Add(-min(q.rules.settle, shortestSettle)) // all of their write deadlines are
+	over := q.over(member{ready: ready}) // all of their write deadlines are
 	unseen := false
 	for _, at := range q.read.missing {
 		if !at.Before(first) && !at.After(ready) {
@@ -248,132 +249,5 @@ func (q question) notCurrent(left []member) why {
 	return ""
 }
 
-// match says whose the records are.
-type match struct {
-	claims  []ledger.Claim
-	surplus int
-	left    []member // open ones without a record
-	more    []record // of the text, more than were ever posted
-	near    []record // nobody's, and not to be claimed
-}
-
-// match gives the records of the text to the messages of the group: first to those
-// that are known to be accepted, then in order of their first intents; messages
-// proven absent before, and such that wait for a person, come last. What is left goes
-// to those that were posted more than once.
-func (q question) match() match {
-	var found match
-	free := slices.DeleteFunc(slices.Clone(q.records), func(r record) bool { return r.claimed || !r.same || r.refused })
-	slices.SortStableFunc(free, func(a, b record) int { return a.at.Compare(b.at) })
-	members := slices.Clone(q.members)
-	slices.SortStableFunc(members, func(a, b member) int {
-		return cmp.Or(cmp.Compare(turn(a), turn(b)), a.first.Compare(b.first))
-	})
-	given := make([]int, len(members))
-	parts := mmsParts{beside: q.beside}
-	give := func(i int) bool {
-		since := members[i].first.Add(-q.read.margin)
-		at := slices.IndexFunc(free, func(r record) bool { return !r.at.Before(since) && (turn(members[i]) != turnUnknown || !parts.of(r)) })
-		if at < 0 {
-			return false
-		}
-		for _, mdr := range append([]string{free[at].mdr}, free[at].parts...) {
-			found.claims = append(found.claims, ledger.Claim{ID: members[i].ID, MDR: mdr})
-		}
-		parts.given(free[at], since, members[i].ID)
-		free = slices.Delete(free, at, at+1)
-		given[i]++
-		return true
-	}
-	for i := range members {
-		give(i)
-	}
-	for i, m := range members {
-		for !q.read.fenced && given[i]+m.held < m.Attempt && give(i) { // behind a fence it may be a lost twin's
-			found.surplus++
-		}
-		if given[i] == 0 && (m.State == ledger.Unknown || m.State == ledger.Accepted) {
-			found.left = append(found.left, m)
-		}
-	}
-	further := parts.take(&free)
-	if len(found.left) == 0 {
-		found.claims = append(found.claims, parts.claims(further)...)
-	} else {
-		found.near = append(found.near, further...)
-	}
-	q.strangers(&found, members, free)
-	return found
-}
-
-// The order in which messages are given records.
-const (
-	turnAccepted = iota
-	turnUnknown
-	turnQueued
-	turnPerson
-)
-
-func turn(m member) int {
-	switch {
-	case m.State == ledger.Accepted || m.pinned:
-		return turnAccepted
-	case m.State == ledger.Unknown:
-		return turnUnknown
-	case m.State == ledger.Queued:
-		return turnQueued
-	}
-	return turnPerson
-}
-
-// strangers looks at the records that nobody was given. When there are more of this
-// text than this group has ever posted, somebody else sends it too, and none of them
-// is surely a message's whose outcome is unknown.
-func (q question) strangers(found *match, members []member, free []record) {
-	first := time.Time{}
-	for _, m := range members {
-		if m.State == ledger.Unknown && (first.IsZero() || m.first.Before(first)) {
-			first = m.first
-		}
-	}
-	if first.IsZero() {
-		return
-	}
-	since := first.Add(-q.read.margin)
-	for _, r := range free {
-		if !r.at.Before(since) {
-			found.more = append(found.more, r)
-		} else {
-			found.near = append(found.near, r)
-		}
-	}
-	for _, r := range q.records {
-		if !r.claimed && (!r.same || r.refused) && !r.at.Before(since) {
-			found.near = append(found.near, r)
-		}
-	}
-	if q.read.fenced {
-		found.more = nil // they may be what Redis has lost: the fence's read tells
-	}
-	if len(found.more) == 0 {
-		return
-	}
-	certain := func(id ledger.ID) bool {
-		return slices.ContainsFunc(members, func(m member) bool { return m.ID == id && turn(m) == turnAccepted })
-	}
-	for _, c := range slices.Clone(found.claims) {
-		if !certain(c.ID) {
-			if i := slices.IndexFunc(q.records, func(r record) bool { return r.mdr == c.MDR }); i >= 0 {
-				found.more = append(found.more, q.records[i])
-			}
-		}
-	}
-	if found.claims = slices.DeleteFunc(found.claims, func(c ledger.Claim) bool { return !certain(c.ID) }); len(found.claims) == 0 {
-		found.claims = nil
-	}
-	found.surplus = 0
-	found.left = slices.DeleteFunc(slices.Clone(members), func(m member) bool {
-		claimed := slices.ContainsFunc(found.claims, func(c ledger.Claim) bool { return c.ID == m.ID })
-		return claimed || m.State != ledger.Unknown && m.State != ledger.Accepted
-	})
-}
+// over is when a message's write deadline is over for sure.
+func (q question) over(m member) time.Time { return m.ready.Add(-min(q.rules.settle, shortestSettle)) }

@@ -53,6 +53,8 @@ func failed(r *record)  { r.refused = true }
 func theirs(r *record)  { r.same, r.theirs = false, true }
 func mms(r *record)     { r.mms = true }
 
+func another(m *member) { m.content[0]++ }
+
 // beside says that an MMS of the pair that was accepted at a second has its record.
 func beside(second int) edit { return func(q *question) { q.beside = append(q.beside, at(second)) } }
 
@@ -79,7 +81,7 @@ func ask(edits ...edit) question {
 	q := question{
 		rules: rules{account: ours, settle: 2 * time.Minute, idle: 15 * time.Minute, max: time.Hour, horizon: 7 * 24 * time.Hour},
 		read: reading{began: at(200), passes: 2, equal: true, reaches: true, latest: at(199), rows: 1000, known: 900,
-			lag: 3 * time.Second, margin: time.Minute},
+			lag: 3 * time.Second, margin: time.Minute, slack: 2 * time.Second},
 	}
 	for _, e := range edits {
 		e(&q)
@@ -213,6 +215,11 @@ func TestDecide(t *testing.T) {
 		"40 MMS broken up":         {ask(a, rec("r1", 1, mms), rec("r2", 2, mms)), found(gets('a', "r1"), gets('a', "r2"))},
 		"40 or two MMS":            {ask(a, job('b', ledger.Unknown, 1), rec("r1", 1, mms), rec("r2", 2, mms)), reviews(ledger.ReasonNearMatch, whyNear).but(claims(gets('a', "r1")))},
 		"40 two MMS apart":         {ask(a, job('b', ledger.Unknown, 15), rec("r1", 1, mms), rec("r2", 16, mms)), found(gets('a', "r1"), gets('b', "r2"))},
+		"40 MMS, two texts":        {ask(a, job('b', ledger.Unknown, 1), of(another), rec("r1", 2, mms)), reviews(ledger.ReasonNearMatch, whyNear)},
+		"40 MMS, enough for both":  {ask(a, job('b', ledger.Unknown, 20), of(another), rec("r1", 1, mms), rec("r2", 21, mms), began(400), latest(399)), found(gets('a', "r1"), gets('b', "r2"))},
+		"40 MMS, by its time":      {ask(a, job('b', ledger.Unknown, 2000), of(another), rec("r1", 2001, mms), began(2200), latest(2199)), none.but(claims(gets('b', "r1")))},
+		"40 MMS from before":       {ask(a, rec("r1", -3, mms)), reviews(ledger.ReasonNearMatch, whyNear)},
+		"40 MMS behind a fence":    {ask(a, rec("r1", 1, mms), read(func(r *reading) { r.fenced = true })), reviews(ledger.ReasonNearMatch, whyNear)},
 		"40 beside a twin's MMS":   {ask(a, beside(-9), rec("r1", 1, mms)), reviews(ledger.ReasonNearMatch, whyNear)},
 		"40 after a twin's MMS":    {ask(a, beside(-10), rec("r1", 1, mms)), found(gets('a', "r1"))},
 		"40 beside, not current":   {ask(a, beside(1), rec("r1", 1, mms), lacks(100)), waits(whyMissing)},

@@ -191,11 +191,8 @@ func (r *Resolver) readGap(ctx context.Context, fence ledger.Fence, report *Roun
 		}
 		if !claimed {
 			g.records = append(g.records, rec)
-		} else if rec.mms {
-			s.beside[rec.of] = append(s.beside[rec.of], rec.row)
 		}
 	}
-	markParts(g.records, s.beside)
 	return g, "", nil
 }
 
@@ -206,8 +203,6 @@ func (r *Resolver) gapPass(ctx context.Context, s *session) (map[string]lostReco
 	p, err := r.readPass(ctx, s.start, s.known, func(m flowroute.MDR) {
 		if _, known := s.known.index[m.ID]; !known {
 			rows[m.ID] = lostRecord{row: rowOf(m), of: pair{m.From, m.To}}
-		} else if m.IsMMS {
-			s.beside[pair{m.From, m.To}] = append(s.beside[pair{m.From, m.To}], rowOf(m))
 		}
 	})
 	if err != nil {

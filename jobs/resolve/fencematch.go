@@ -15,19 +15,6 @@ type lostRecord struct {
 	row
 	of pair
 	at time.Time // allowing for the clock offset
-	// part: it may be a further record of an MMS that has another one.
-	part bool
-}
-
-// markParts marks the records that may be further ones of an MMS, of one with an owner
-// or of one among them.
-func markParts(records []lostRecord, owned map[pair][]row) {
-	slices.SortStableFunc(records, func(a, b lostRecord) int { return a.at.Compare(b.at) })
-	for i, r := range records {
-		of := func(other row) bool { return r.mms && other.mms && r.stamp.Sub(other.stamp).Abs() <= splitWithin }
-		records[i].part = slices.ContainsFunc(owned[r.of], of) ||
-			slices.ContainsFunc(records[:i], func(o lostRecord) bool { return !o.part && o.of == r.of && of(o.row) })
-	}
 }
 
 // waiting is a message that is queued, as far as Redis knows.
@@ -67,7 +54,7 @@ func regain(records []lostRecord, queued []waiting, margin time.Duration) regain
 	free := map[ledger.Fingerprint][]lostRecord{}
 	pairs := map[pair][]lostRecord{}
 	for _, r := range records {
-		if !r.refused && !r.part {
+		if !r.refused && !r.mms { // records of MMS do not say which
 			free[r.fingerprint] = append(free[r.fingerprint], r)
 		}
 		pairs[r.of] = append(pairs[r.of], r)
@@ -91,7 +78,7 @@ func regain(records []lostRecord, queued []waiting, margin time.Duration) regain
 		}
 	}
 	for _, r := range records {
-		if r.part && !r.refused {
+		if r.mms && !r.refused {
 			found.orphans[r.fingerprint] = append(found.orphans[r.fingerprint], ledger.Orphan{MDR: r.mdr, Doubtful: true})
 		}
 	}
@@ -107,7 +94,7 @@ func (w waiting) may(r lostRecord, margin time.Duration) bool {
 // empty, a part of it, it with something added, or changed within.
 func (w waiting) near(r lostRecord) bool {
 	if r.fingerprint == w.fingerprint {
-		return r.refused || r.part
+		return r.refused || r.mms
 	}
 	const alike = 8 // characters at one end
 	a, b := w.text, r.text

@@ -38,7 +38,7 @@ func TestRegain(t *testing.T) {
 	t.Parallel()
 	keyed := func(w *waiting) { w.keyed = true }
 	refused := func(r *lostRecord) { r.refused = true }
-	part := func(r *lostRecord) { r.part = true }
+	mms := func(r *lostRecord) { r.mms = true }
 	elsewhere := func(r *lostRecord) { r.of.to = "12065550199" }
 	for name, c := range map[string]struct {
 		records []lostRecord
@@ -55,16 +55,17 @@ func TestRegain(t *testing.T) {
 		"job lost as well":      {records: []lostRecord{lostRec("r1", 1, "hello")}, orphans: "r1"},
 		"one of two twins": {records: []lostRecord{lostRec("r1", 20, "hello")}, queued: []waiting{queuedJob('b', 10, "hello"), queuedJob('a', 0, "hello")},
 			claims: []ledger.Claim{gets('a', "r1")}},
-		"text with more":        {records: []lostRecord{lostRec("r1", 1, "hello Reply STOP to opt out")}, queued: []waiting{queuedJob('a', 0, "hello")}, holds: "a", orphans: "r1"},
-		"no text":               {records: []lostRecord{lostRec("r1", 1, "")}, queued: []waiting{queuedJob('a', 0, "hello")}, holds: "a", orphans: "r1"},
-		"changed within":        {records: []lostRecord{lostRec("r1", 1, "Your link is https://x.io/1")}, queued: []waiting{queuedJob('a', 0, "Your link is https://example.com/2")}, holds: "a", orphans: "r1"},
-		"quite another text":    {records: []lostRecord{lostRec("r1", 1, "See you at noon")}, queued: []waiting{queuedJob('a', 0, "hello")}, orphans: "r1"},
-		"part of another's MMS": {records: []lostRecord{lostRec("r1", 1, "hello", part)}, queued: []waiting{queuedJob('a', 0, "hello")}, holds: "a", orphans: "r1?"},
-		"an MMS in parts, or two": {records: []lostRecord{lostRec("r1", 1, "hello"), lostRec("r2", 1, "hello", part)},
-			queued: []waiting{queuedJob('a', 0, "hello"), queuedJob('b', 0, "hello")}, claims: []ledger.Claim{gets('a', "r1")}, holds: "b", orphans: "r2?"},
-		"refused":                {records: []lostRecord{lostRec("r1", 1, "hello", refused)}, queued: []waiting{queuedJob('a', 0, "hello")}, holds: "a"},
-		"refused, another text":  {records: []lostRecord{lostRec("r1", 1, "See you at noon", refused)}, queued: []waiting{queuedJob('a', 0, "hello")}},
-		"near, to somebody else": {records: []lostRecord{lostRec("r1", 1, "hello you", elsewhere)}, queued: []waiting{queuedJob('a', 0, "hello")}, orphans: "r1"},
+		"text with more":     {records: []lostRecord{lostRec("r1", 1, "hello Reply STOP to opt out")}, queued: []waiting{queuedJob('a', 0, "hello")}, holds: "a", orphans: "r1"},
+		"no text":            {records: []lostRecord{lostRec("r1", 1, "")}, queued: []waiting{queuedJob('a', 0, "hello")}, holds: "a", orphans: "r1"},
+		"changed within":     {records: []lostRecord{lostRec("r1", 1, "Your link is https://x.io/1")}, queued: []waiting{queuedJob('a', 0, "Your link is https://example.com/2")}, holds: "a", orphans: "r1"},
+		"quite another text": {records: []lostRecord{lostRec("r1", 1, "See you at noon")}, queued: []waiting{queuedJob('a', 0, "hello")}, orphans: "r1"},
+		"an MMS, of one":     {records: []lostRecord{lostRec("r1", 1, "hello", mms)}, queued: []waiting{queuedJob('a', 0, "hello")}, holds: "a", orphans: "r1?"},
+		"an MMS, of two": {records: []lostRecord{lostRec("r1", 1, "hello", mms), lostRec("r2", 1, "hello", mms)},
+			queued: []waiting{queuedJob('a', 0, "hello"), queuedJob('b', 0, "hello")}, holds: "a b", orphans: "r1? r2?"},
+		"an MMS whose job is lost": {records: []lostRecord{lostRec("r1", 1, "hello", mms)}, orphans: "r1?"},
+		"refused":                  {records: []lostRecord{lostRec("r1", 1, "hello", refused)}, queued: []waiting{queuedJob('a', 0, "hello")}, holds: "a"},
+		"refused, another text":    {records: []lostRecord{lostRec("r1", 1, "See you at noon", refused)}, queued: []waiting{queuedJob('a', 0, "hello")}},
+		"near, to somebody else":   {records: []lostRecord{lostRec("r1", 1, "hello you", elsewhere)}, queued: []waiting{queuedJob('a', 0, "hello")}, orphans: "r1"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -43,6 +43,7 @@ func randomQuestion(r *rand.Rand) question {
 		m := &q.members[i]
 		m.Attempt = 1 + r.IntN(3)
 		m.pinned = maybe(20)
+		m.content[0] = byte(r.IntN(2))
 		if maybe(30) {
 			m.State = ledger.Sending
 		}

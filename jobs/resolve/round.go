@@ -210,7 +210,7 @@ func (r *Resolver) question(g *group, s *session) question {
 	for _, job := range g.jobs {
 		m := member{
 			Member:  ledger.Member{ID: job.ID, State: job.State, Attempt: job.Attempts},
-			account: job.Account, first: job.FirstTried, since: job.Updated(), ready: job.ResolveAt, held: len(job.MDRs),
+			account: job.Account, content: job.Content, first: job.FirstTried, since: job.Updated(), ready: job.ResolveAt, held: len(job.MDRs),
 		}
 		if m.watched = r.watched(job, s.asked); m.watched > 0 {
 			m.pinned = r.watch.seen[watched{job.ID, job.Attempts}].pinned
@@ -223,7 +223,7 @@ func (r *Resolver) question(g *group, s *session) question {
 // reading is what the read is worth for this group.
 func (s *session) reading(g *group) reading {
 	read := reading{
-		began: s.began, passes: len(s.passes), lag: s.lag, offset: s.clock.Offset, margin: s.clock.margin(),
+		began: s.began, passes: len(s.passes), lag: s.lag, offset: s.clock.Offset, margin: s.clock.margin(), slack: s.clock.slack(),
 		reaches: !g.first().Before(s.reach), missing: s.missing, latest: s.latest, known: len(s.known.list),
 	}
 	if n := len(s.passes); n > 0 {

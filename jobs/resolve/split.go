@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"github.com/flowroute-worker/flowroute-worker/jobs"
-	"github.com/flowroute-worker/flowroute-worker/jobs/ledger"
 )
 
 // A text that Flowroute has split is several records, whose texts in a row are the
@@ -87,52 +86,4 @@ func together(r row, taken []row) bool {
 		}
 	}
 	return true
-}
-
-// mmsParts tells which records of MMS may be further ones of a post that has one
-// already: Flowroute may break an MMS up, and its records say nothing of the text. They
-// prove no other post.
-type mmsParts struct {
-	beside []time.Time // records that have an owner
-	mine   []ownedMMS  // given to a message of this group
-}
-
-type ownedMMS struct {
-	at, since time.Time // of the record; none of its message is from before
-	by        ledger.ID
-}
-
-func (p *mmsParts) given(r record, since time.Time, by ledger.ID) {
-	if r.mms {
-		p.mine = append(p.mine, ownedMMS{r.at, since, by})
-	}
-}
-
-// of reports whether the record may be such a further one.
-func (p *mmsParts) of(r record) bool {
-	near := func(at time.Time) bool { return at.Sub(r.at).Abs() <= splitWithin }
-	return r.mms && (slices.ContainsFunc(p.beside, near) || slices.ContainsFunc(p.mine, func(o ownedMMS) bool { return near(o.at) }))
-}
-
-// take takes such records from those that are free.
-func (p *mmsParts) take(free *[]record) (parts []record) {
-	*free = slices.DeleteFunc(*free, func(r record) bool {
-		part := p.of(r)
-		if part {
-			parts = append(parts, r)
-		}
-		return part
-	})
-	return parts
-}
-
-// claims gives them to the messages of this group that they may be of.
-func (p *mmsParts) claims(parts []record) (claims []ledger.Claim) {
-	for _, r := range parts {
-		i := slices.IndexFunc(p.mine, func(o ownedMMS) bool { return o.at.Sub(r.at).Abs() <= splitWithin && !r.at.Before(o.since) })
-		if i >= 0 {
-			claims = append(claims, ledger.Claim{ID: p.mine[i].by, MDR: r.mdr})
-		}
-	}
-	return claims
 }
