@@ -80,8 +80,9 @@ type Config struct {
 	MetricsPublic bool    `env:"METRICS_PUBLIC,default=false" meaning:"/metrics without a token"`
 	QueuesUIWrite bool    `env:"QUEUES_UI_WRITE,default=false" meaning:"lets people act in the queue UI"`
 
-	EventsURL    URL `env:"EVENTS_URL" meaning:"signed webhook for state changes"`
-	EventsMaxLen int `env:"EVENTS_MAXLEN,default=1000000" min:"1000" max:"1000000000" meaning:"length of the event stream"`
+	EventsURL    URL    `env:"EVENTS_URL" meaning:"signed webhook for state changes, posted by the role scheduler; needs EVENTS_SECRET"`
+	EventsSecret Secret `env:"EVENTS_SECRET" secret:"true" file:"true" meaning:"signs them: whsec_ and the base64 of 24 to 64 random bytes, as Standard Webhooks has it"`
+	EventsMaxLen int    `env:"EVENTS_MAXLEN,default=1000000" min:"1000" max:"1000000000" meaning:"length of the event stream: how far back who follows it may go on"`
 
 	LogLevel  string `env:"LOG_LEVEL,default=info" oneof:"debug info warn error" meaning:"least level that is logged"`
 	LogFormat string `env:"LOG_FORMAT" oneof:"text json" shown:"text on a terminal, else json" meaning:"form of log lines"`

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"encoding/base64"
 	"fmt"
 	"slices"
 	"strings"
@@ -64,9 +65,24 @@ func (c *Config) contradictions(known []*Problem) []*Problem {
 	refuse(c.PublicURL != "" && webhookSecret == "", "WEBHOOK_SECRET", "",
 		"must be set when PUBLIC_URL is, or anybody could forge receipts: make one with openssl rand -hex 16, the same for all processes", "PUBLIC_URL")
 
+	eventsSecret := c.EventsSecret.Reveal()
+	const howToSign = "make one with echo whsec_$(openssl rand -base64 32)"
+	refuse(eventsSecret != "" && !isSigningSecret(eventsSecret), "EVENTS_SECRET", "",
+		"must be whsec_ and the base64 of 24 to 64 bytes: "+howToSign)
+	refuse(c.EventsURL != "" && eventsSecret == "", "EVENTS_SECRET", "",
+		"must be set when EVENTS_URL is, or its receiver could not tell our posts from others': "+howToSign, "EVENTS_URL")
+
 	refuse(!c.HTTPAddr.Loopback() && len(c.APITokens) == 0,
 		"HTTP_ADDR", string(c.HTTPAddr), "must be a loopback address unless API_TOKENS is set: anybody who can connect could send", "API_TOKENS")
 	return found
+}
+
+// isSigningSecret reports whether the text is a secret of the form that Standard
+// Webhooks has.
+func isSigningSecret(text string) bool {
+	encoded, found := strings.CutPrefix(text, "whsec_")
+	key, err := base64.StdEncoding.DecodeString(encoded)
+	return found && err == nil && len(key) >= 24 && len(key) <= 64
 }
 
 // NeedCredentials returns what [Load] lets pass, because not every command

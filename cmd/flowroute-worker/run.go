@@ -200,13 +200,18 @@ func notYet(c *config.Config) []string {
 		name string
 		set  bool
 	}{
-		{"EVENTS_URL", c.EventsURL != ""},
+		{"RECONCILE_CRON", !c.ReconcileCron.Off() && string(c.ReconcileCron) != defaultOf("RECONCILE_CRON")},
 	} {
 		if v.set {
 			texts = append(texts, v.name+" is set, but has no effect in this version")
 		}
 	}
 	return texts
+}
+
+func defaultOf(name string) string {
+	all := config.Variables()
+	return all[slices.IndexFunc(all, func(v config.Variable) bool { return v.Name == name })].Default
 }
 
 // ownLedger refuses to work on the jobs of another account.

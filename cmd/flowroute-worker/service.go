@@ -195,6 +195,12 @@ func (v *service) run(ctx context.Context) error {
 	if v.limiter != nil && v.api != nil {
 		limits = append(limits, part{"limiter", v.limiter.Run})
 	}
+	// The webhook last: so it tells of what the drain has brought to its end.
+	if webhook, err := v.newWebhook(); err != nil {
+		return err
+	} else if webhook != nil && v.o.roles.scheduler {
+		limits = append(limits, part{"webhook", webhook.Run})
+	}
 	v.log.InfoContext(ctx, "running", "account", v.account, "roles", v.o.roles.String())
 	return stages{intake, work, limits}.run(ctx, v.log)
 }

@@ -333,7 +333,7 @@ func TestWrongCredentials(t *testing.T) {
 func TestRolesWithoutCredentials(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
-	intake := b.with("FR_ACCESS_KEY", "", "FR_SECRET_KEY", "", "MDR_SYNC_CRON", "*/5 * * * *", "RATE_OVERRIDES", "+12065550100=1/s", "EVENTS_URL", "https://example.com/events", "RATE_SMS_PER_SECONDS", "1").
+	intake := b.with("FR_ACCESS_KEY", "", "FR_SECRET_KEY", "", "MDR_SYNC_CRON", "*/5 * * * *", "RATE_OVERRIDES", "+12065550100=1/s", "RECONCILE_CRON", "0 6 * * *", "RATE_SMS_PER_SECONDS", "1").
 		start("run", "--roles", "http,scheduler")
 	intake.log("tick is enqueued")
 	for _, warning := range []string{"variable not known", "variable without effect", "guarantee"} {

@@ -30,6 +30,7 @@ func (s *Server) addRoutes() {
 		add("GET "+k.path+"/{id}", s.getOf(k))
 	}
 	add("GET /v1/jobs/{id}", s.getJob)
+	add("GET /v1/events", newStreams(s).serve)
 	add("GET /v1/review", s.getReview)
 	add("POST /v1/review/{id}", s.postReview)
 	if s.o.Limits != nil {
