@@ -63,6 +63,8 @@ type Config struct {
 	PublicURL     URL    `env:"PUBLIC_URL" meaning:"where Flowroute can reach this HTTP API; each send then asks for its receipts there, and a receipt proves a send whose answer was lost"`
 	WebhookSecret Secret `env:"WEBHOOK_SECRET" secret:"true" file:"true" meaning:"the secret in the path of our webhooks, at least 16 characters; needed with PUBLIC_URL"`
 
+	OptOutScope string `env:"OPTOUT_SCOPE,default=account" oneof:"account number" meaning:"what an opt-out of one of our numbers blocks: all of the account's, or that number alone"`
+
 	SegmentPrice  Nanodollars `env:"SEGMENT_PRICE,default=0.0040" meaning:"USD per segment, for estimates"`
 	SendingHours  Hours       `env:"SENDING_HOURS,default=08:00-21:00" meaning:"when campaigns may send, in the zone of the recipient"`
 	SendingZone   Zone        `env:"SENDING_ZONE,default=America/New_York" meaning:"zone of recipients whose number does not tell"`

@@ -24,6 +24,9 @@ type Options struct {
 	// Durable: a job counts as taken when Redis has it on its disk (WAITAOF, Redis 7.2
 	// or newer, with an append-only file); until then calls end with [ErrUnconfirmed].
 	Durable bool
+	// OptOutsOfPair makes an opt-out block the number of ours that it is of, and no other.
+	// Defaults to it blocking all of them, as for the workers.
+	OptOutsOfPair bool
 	// Patience is how long a call goes on when Redis fails, counted from its
 	// first error. Defaults to 5 s; negative is none.
 	Patience time.Duration
@@ -58,7 +61,7 @@ func NewClient(rdb redis.UniversalClient, o Options) (*Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	optOuts, err := suppress.New(rdb, suppress.Options{Prefix: o.Prefix})
+	optOuts, err := suppress.New(rdb, suppress.Options{Prefix: o.Prefix, PairOnly: o.OptOutsOfPair})
 	if err != nil {
 		return nil, err
 	}

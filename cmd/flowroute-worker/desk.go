@@ -46,7 +46,7 @@ func (w world) atDesk(ctx context.Context, needs need, do func(ctx context.Conte
 }
 
 func (s settings) jobOptions() jobs.Options {
-	return jobs.Options{Retention: s.LedgerRetention, EventsMax: int64(s.EventsMaxLen), Durable: s.waitsForDisk()}
+	return jobs.Options{Retention: s.LedgerRetention, EventsMax: int64(s.EventsMaxLen), Durable: s.waitsForDisk(), OptOutsOfPair: s.optOutOptions().PairOnly}
 }
 
 // permitNotice is after how long a command says that it waits for a permit.

@@ -34,7 +34,7 @@ func newOptOut(w world) *cobra.Command {
 
 // optOutOptions are those of every store of opt-outs.
 func (s settings) optOutOptions() suppress.Options {
-	return suppress.Options{Durable: s.waitsForDisk()}
+	return suppress.Options{Durable: s.waitsForDisk(), PairOnly: s.OptOutScope == "number"}
 }
 
 // withOptOuts gives do the opt-outs. What it finds invalid was typed wrong.

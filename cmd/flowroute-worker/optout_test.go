@@ -125,6 +125,21 @@ func TestServiceHasOptOuts(t *testing.T) {
 	}
 }
 
+// TestOptOutScope: an opt-out of one number of ours blocks the others unless it is told
+// not to.
+func TestOptOutScope(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.run("optout", "add", "+12065550123", "--from", "+12065550101").want(t, exitDone, "", "")
+	send := []string{"send", "--from", "+12065550100", "--to", "+12065550123", "--body", "hello", "--json"}
+	for scope, want := range map[string]string{"account": "blocked", "number": "queued"} {
+		if got := b.with("OPTOUT_SCOPE", scope).run(send...).want(t, exitDone, "", "").json(t)["state"]; got != want {
+			t.Errorf("OPTOUT_SCOPE=%s: got %v, want %s", scope, got, want)
+		}
+	}
+	b.with("OPTOUT_SCOPE", "pair").run(send...).want(t, exitUsage, "", "OPTOUT_SCOPE")
+}
+
 // TestRecipientsOwnWord: who has answered STOP gets no more texts, and who takes it back
 // gets them again.
 func TestRecipientsOwnWord(t *testing.T) {
