@@ -1,6 +1,7 @@
 package httpapi_test
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"encoding/json"
@@ -12,6 +13,7 @@ import (
 	"io"
 	"maps"
 	"net/http"
+	"net/http/httptest"
 	"net/url"
 	"path/filepath"
 	"reflect"
@@ -30,6 +32,7 @@ import (
 	"github.com/flowroute-worker/flowroute-worker/flowroute"
 	"github.com/flowroute-worker/flowroute-worker/flowroute/flowroutetest"
 	"github.com/flowroute-worker/flowroute-worker/jobs"
+	"github.com/flowroute-worker/flowroute-worker/jobs/events"
 	"github.com/flowroute-worker/flowroute-worker/jobs/httpapi"
 	"github.com/flowroute-worker/flowroute-worker/jobs/inventory"
 	"github.com/flowroute-worker/flowroute-worker/jobs/ledger"
@@ -116,7 +119,11 @@ func (c *contract) try(b *bundle, e exchange) answer {
 	r := b.request(method, path, e.body, e.headers...)
 	again := r.Clone(r.Context()) // the body of a request is used up when it is sent
 	again.Body = io.NopCloser(strings.NewReader(e.body))
-	got := b.send(r)
+	send := b.send
+	if e.op == follow && e.status == 200 {
+		send = b.firstEvent
+	}
+	got := send(r)
 	if got.status != e.status {
 		c.t.Fatalf("%s: got %d: %s", name, got.status, got.body)
 	}
@@ -152,13 +159,13 @@ func (c *contract) try(b *bundle, e exchange) answer {
 // authenticate holds the credentials against a scheme of the description.
 func authenticate(_ context.Context, in *openapi3filter.AuthenticationInput) error {
 	r, ok := in.RequestValidationInput.Request, false
-	switch in.SecuritySchemeName {
-	case "bearer":
+	switch scheme := in.SecurityScheme; scheme.Type + scheme.Scheme + scheme.In {
+	case "httpbearer":
 		ok = r.Header.Get("Authorization") == "Bearer "+appToken
-	case "basic":
+	case "httpbasic":
 		_, _, ok = r.BasicAuth()
-	case "session":
-		_, err := r.Cookie(in.SecurityScheme.Name)
+	case "apiKeycookie":
+		_, err := r.Cookie(scheme.Name)
 		ok = err == nil
 	}
 	if !ok {
@@ -180,7 +187,7 @@ func (c *contract) request(in *openapi3filter.RequestValidationInput, body strin
 	}
 	if in.Request.Header.Get("Content-Type") == asLines {
 		in.Options.ExcludeRequestBody = true
-		if err := c.lines(in.Route.Operation.RequestBody.Value.Content, []byte(body)); err != nil {
+		if err := c.sequence(in.Route.Operation.RequestBody.Value.Content, asLines, []byte(body)); err != nil {
 			return err
 		}
 	}
@@ -207,8 +214,8 @@ func (c *contract) answer(asked *openapi3filter.RequestValidationInput, got answ
 	}
 	in := &openapi3filter.ResponseValidationInput{RequestValidationInput: asked, Status: got.status, Header: got.header, Options: asked.Options}
 	in.SetBodyBytes(got.body)
-	if got.header.Get("Content-Type") == asLines {
-		if err := c.lines(described.Value.Content, got.body); err != nil {
+	if media := got.header.Get("Content-Type"); media == asLines || media == asEvents {
+		if err := c.sequence(described.Value.Content, media, got.body); err != nil {
 			return err
 		}
 		in.Options.ExcludeResponseBody = true
@@ -224,26 +231,56 @@ func everywhere() []string {
 	}
 }
 
-// lines holds each line against the schema of its type, since OpenAPI 3.1 has no way
-// to describe a sequence.
-func (c *contract) lines(content openapi3.Content, body []byte) error {
-	media := content[asLines]
-	if media == nil {
-		return errors.New("lines are not described")
+// sequence holds each line, or the data of each event, against the schema of its type,
+// since OpenAPI 3.1 has no way to describe a sequence.
+func (c *contract) sequence(content openapi3.Content, media string, body []byte) error {
+	described := content[media]
+	if described == nil {
+		return fmt.Errorf("%s is not described", media)
 	}
 	for line := range bytes.Lines(body) {
-		if len(bytes.TrimSpace(line)) == 0 {
+		text := bytes.TrimSpace(line)
+		if media == asEvents {
+			text, _ = bytes.CutPrefix(text, []byte("data: "))
+			if len(text) == len(bytes.TrimSpace(line)) {
+				continue
+			}
+		}
+		if len(text) == 0 {
 			continue
 		}
 		var v any
-		if err := json.Unmarshal(line, &v); err != nil {
+		if err := json.Unmarshal(text, &v); err != nil {
 			return err
 		}
-		if err := media.Schema.Value.VisitJSON(v, openapi3.EnableJSONSchema2020(), openapi3.MultiErrors()); err != nil {
+		if err := described.Schema.Value.VisitJSON(v, openapi3.EnableJSONSchema2020(), openapi3.MultiErrors()); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+const (
+	asEvents = "text/event-stream"
+	follow   = "GET /v1/events"
+)
+
+// firstEvent is the beginning of a stream, up to the first event that has data.
+func (b *bundle) firstEvent(r *http.Request) answer {
+	b.t.Helper()
+	response, err := http.DefaultTransport.RoundTrip(r)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	defer response.Body.Close()
+	got := answer{response.StatusCode, response.Header, nil}
+	for lines := bufio.NewScanner(response.Body); !bytes.Contains(got.body, []byte("\ndata: ")); {
+		if !lines.Scan() {
+			b.t.Fatalf("the stream has ended: %v: %s", lines.Err(), got.body)
+		}
+		got.body = append(append(got.body, lines.Bytes()...), '\n')
+	}
+	return got
 }
 
 // account is a server with all its parts, and a worker on a simulated account.
@@ -430,6 +467,8 @@ func (c *contract) goodOnes(b *bundle) []exchange {
 		{op: "POST /v1/route-updates", body: `{"number":"+12065550100","primary":{"id":"83834"}}`, status: 202},
 		{op: "GET /v1/route-updates/{id}", path: "/v1/route-updates/" + update, status: 200},
 		{op: "GET /v1/jobs/{id}", path: "/v1/jobs/" + purchase, status: 200},
+		{op: follow, path: "/v1/events?after=0", status: 200},
+		{op: follow, headers: []string{"Last-Event-ID", "99999999999999-0"}, status: 200}, // a gap
 		{op: "GET /v1/review", path: "/v1/review?limit=1", status: 200},
 		{op: "GET /v1/review", status: 200},
 		{op: "POST /v1/review/{id}", path: "/v1/review/" + waiting.ID.String(), body: `{"as":"accepted"}`, status: 200},
@@ -532,6 +571,7 @@ func badOnes(keyed, review string) []exchange {
 		{op: "DELETE /v1/optouts", path: "/v1/optouts?recipient=2065550123&from=", status: 422, code: "required"},
 	}
 	for path, wrong := range map[string][]string{
+		"/v1/events":  {"after=now", "after=", "from=1"},
 		"/v1/review":  {"limit=many", "state=review"},
 		"/v1/numbers": {"limit=1001", "gone=perhaps", "prefix=1206"},
 		"/v1/routes":  {"limit=5"},
@@ -630,7 +670,14 @@ func TestDescriptionHasEveryWord(t *testing.T) {
 	t.Parallel()
 	c := readContract(t, setup(t))
 	var codes []string
-	for _, file := range []string{"problem.go", filepath.Join("..", "problems.go")} {
+	files, err := filepath.Glob("*.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, file := range append(files, filepath.Join("..", "problems.go")) {
+		if strings.HasSuffix(file, "_test.go") {
+			continue
+		}
 		for name, text := range constants(t, file) {
 			if (strings.HasPrefix(name, "code") || strings.HasPrefix(name, "Code")) && name != "codeGone" { // that one is only logged
 				codes = append(codes, text)
@@ -739,6 +786,49 @@ func properties(t *testing.T, name string) map[string]bool {
 		})
 	}
 	return all
+}
+
+// TestWebhookIsAsDescribed has a change of a job posted.
+func TestWebhookIsAsDescribed(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	c := readContract(t, b)
+	posted := make(chan error, 1)
+	receiver := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		item := c.doc.Webhooks["events"]
+		wrong := c.request(&openapi3filter.RequestValidationInput{
+			Request: r, Route: &routers.Route{Spec: c.doc, PathItem: item, Method: r.Method, Operation: item.GetOperation(r.Method)},
+			Options: &openapi3filter.Options{SkipSettingDefaults: true, MultiError: true},
+		}, "")
+		select {
+		case posted <- wrong:
+		default: // one is enough
+		}
+	}))
+	defer receiver.Close()
+	key, err := events.ParseSecret("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw")
+	if err != nil {
+		t.Fatal(err)
+	}
+	sender, err := events.NewSender(events.SenderOptions{Redis: b.rdb, Ledger: b.jobs.Ledger(), URL: receiver.URL, Key: key})
+	if err != nil {
+		t.Fatal(err)
+	}
+	// As if Redis had lost what was posted last, so that there is a gap as well.
+	if err := b.rdb.Set(t.Context(), "{flowroute}:webhook:position", "99999999999999-0", 0).Err(); err != nil {
+		t.Fatal(err)
+	}
+	b.queue(2)
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- sender.Run(ctx) }()
+	if err := <-posted; err != nil {
+		t.Error(err)
+	}
+	cancel()
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
 }
 
 func TestDescriptionIsServed(t *testing.T) {
