@@ -90,8 +90,6 @@ func (st *streams) serve(w http.ResponseWriter, r *http.Request) error {
 	defer st.open.Dec()
 	defer st.feed.Join(r.Context())()
 	out := &stream{w: w, control: http.NewResponseController(w), patience: st.s.o.ReadTimeout, at: after}
-	// A server with a read timeout cancels a request that lasts longer, body or none.
-	_ = out.control.SetReadDeadline(time.Time{})
 	st.follow(r.Context(), out, over)
 	return nil // whatever it was, the answer has begun
 }

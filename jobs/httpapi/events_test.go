@@ -294,18 +294,22 @@ func TestEventStreamsAreBounded(t *testing.T) {
 		f, _ := b.follow("")
 		all = append(all, f)
 	}
-	p := b.do("GET", "/v1/events", "").want(t, 503)
+	b.do("HEAD", "/v1/events", "").want(t, 503) // which would end, were there a place
+	p := b.do("GET", "/v1/events", "")
 	if got := p.wantProblem(t, 503, "too_many_streams"); p.header.Get("Retry-After") == "" || !strings.Contains(got.Detail, "64") {
 		t.Errorf("got %s", p.body)
 	}
 	if got := b.metric("flowroute_worker_event_streams"); got != 64 {
 		t.Errorf("got %v open streams, want 64", got)
 	}
-	id := b.queue(1)[0]
+	id, began := b.queue(1)[0], time.Now()
 	for _, f := range all {
 		if got := f.event().view(t); got.JobID != id {
 			t.Errorf("got %+v, want job %s", got, id)
 		}
+	}
+	if took := time.Since(began); took > 10*time.Second {
+		t.Errorf("it took %v to tell all, want it before the next beat", took)
 	}
 	all[0].stop()
 	for late := time.After(20 * time.Second); b.do("HEAD", "/v1/events", "").status != 200; {
