@@ -43,8 +43,12 @@ var (
 	errMoved = errors.New("another process has gone on with the webhook")
 )
 
-// lookAnyway is how often the stream is looked at when nothing tells of a change.
-const lookAnyway = 30 * time.Second
+const (
+	// lookAnyway is how often the stream is looked at when nothing tells of a change.
+	lookAnyway = 30 * time.Second
+	// sayAgain is how often a warning is given while Redis is away.
+	sayAgain = time.Minute
+)
 
 // move notes a place, if the one before is the one that is known. A repeated command
 // finds its own.
@@ -92,12 +96,18 @@ func NewSender(o SenderOptions) (*Sender, error) {
 // out errors of Redis and of the receiver.
 func (s *Sender) Run(ctx context.Context) error {
 	defer s.client.CloseIdleConnections()
+	var said time.Time
 	for ctx.Err() == nil {
 		err := lease.Hold(ctx, s.o.Redis, keySender(s.o.Prefix), lease.Options{TTL: s.o.Lease, Wait: true}, s.send)
-		if ctx.Err() == nil {
-			s.o.Logger.WarnContext(ctx, "webhook interrupted", slog.Any("err", err))
-			pause(ctx, rest)
+		if ctx.Err() != nil {
+			break
 		}
+		level := slog.LevelDebug
+		if time.Since(said) > sayAgain {
+			level, said = slog.LevelWarn, time.Now()
+		}
+		s.o.Logger.Log(ctx, level, "webhook interrupted", slog.Any("err", err))
+		pause(ctx, rest)
 	}
 	return nil
 }
