@@ -139,38 +139,7 @@ func TestDescriptionIsTrue(t *testing.T) {
 	a := newAccount(t)
 	c := readContract(t, a.bundle)
 
-	// With a worker: jobs as they are when they have ended.
-	stop := a.work()
-	ended := map[string]string{
-		"GET /v1/messages/{id}":         c.taken(a.bundle, exchange{op: "POST /v1/messages", body: keyedMessage, status: 202}),
-		"GET /v1/number-purchases/{id}": c.taken(a.bundle, exchange{op: "POST /v1/number-purchases", body: `{"search":{"starts_with":"1206"},"alias":"front desk","key":"n"}`, status: 202}),
-		"GET /v1/route-updates/{id}": c.taken(a.bundle, exchange{op: "POST /v1/route-updates", status: 202,
-			body: `{"number":"+12065550100","primary":{"type":"uri","value":"sip:alice@sip.example.com"},"key":"r"}`}),
-	}
-	for op, id := range ended {
-		a.ended(id)
-		at := strings.Replace(strings.TrimPrefix(op, "GET "), "{id}", id, 1)
-		c.try(a.bundle, exchange{op: op, path: at, status: 200})
-		c.try(a.bundle, exchange{op: "GET /v1/jobs/{id}", path: "/v1/jobs/" + id, status: 200})
-	}
-	for _, kind := range []ledger.Type{ledger.SyncMDR, ledger.SyncNumbers} {
-		receipt, err := a.jobs.StartSync(t.Context(), kind, "", jobs.Sync{})
-		if err != nil {
-			t.Fatal(err)
-		}
-		if job := a.ended(receipt.ID); job.State != ledger.Done {
-			t.Fatalf("%s is %s: %s", kind, job.State, job.Detail)
-		}
-		c.try(a.bundle, exchange{op: "GET /v1/jobs/{id}", path: "/v1/jobs/" + receipt.ID, status: 200})
-	}
-	for _, path := range []string{"/v1/numbers", "/v1/routes", "/v1/mdrs"} {
-		if page := decode[struct{ Items []any }](t, c.try(a.bundle, exchange{op: "GET " + path, status: 200})); len(page.Items) == 0 {
-			t.Errorf("%s: got no items", path)
-		}
-	}
-	stop()
-
-	message := ended["GET /v1/messages/{id}"]
+	message := c.work(a)
 	goods := c.goodOnes(a.bundle)
 	for _, e := range slices.Concat(goods, badOnes(message, a.attempt(ledger.Review, ledger.ReasonNearMatch).ID.String())) {
 		c.try(a.bundle, e)
@@ -195,6 +164,41 @@ func TestDescriptionIsTrue(t *testing.T) {
 			}
 		}
 	}
+}
+
+// work has a worker carry out one job of each kind, and looks at what became of them. It
+// returns the message.
+func (c *contract) work(a account) (message string) {
+	c.t.Helper()
+	defer a.work()()
+	ended := map[string]string{
+		"GET /v1/messages/{id}":         c.taken(a.bundle, exchange{op: "POST /v1/messages", body: keyedMessage, status: 202}),
+		"GET /v1/number-purchases/{id}": c.taken(a.bundle, exchange{op: "POST /v1/number-purchases", body: `{"search":{"starts_with":"1206"},"alias":"front desk","key":"n"}`, status: 202}),
+		"GET /v1/route-updates/{id}": c.taken(a.bundle, exchange{op: "POST /v1/route-updates", status: 202,
+			body: `{"number":"+12065550100","primary":{"type":"uri","value":"sip:alice@sip.example.com"},"key":"r"}`}),
+	}
+	for op, id := range ended {
+		a.ended(id)
+		at := strings.Replace(strings.TrimPrefix(op, "GET "), "{id}", id, 1)
+		c.try(a.bundle, exchange{op: op, path: at, status: 200})
+		c.try(a.bundle, exchange{op: "GET /v1/jobs/{id}", path: "/v1/jobs/" + id, status: 200})
+	}
+	for _, kind := range []ledger.Type{ledger.SyncMDR, ledger.SyncNumbers} {
+		receipt, err := a.jobs.StartSync(c.t.Context(), kind, "", jobs.Sync{})
+		if err != nil {
+			c.t.Fatal(err)
+		}
+		if job := a.ended(receipt.ID); job.State != ledger.Done {
+			c.t.Fatalf("%s is %s: %s", kind, job.State, job.Detail)
+		}
+		c.try(a.bundle, exchange{op: "GET /v1/jobs/{id}", path: "/v1/jobs/" + receipt.ID, status: 200})
+	}
+	for _, path := range []string{"/v1/numbers", "/v1/routes", "/v1/mdrs"} {
+		if page := decode[struct{ Items []any }](c.t, c.try(a.bundle, exchange{op: "GET " + path, status: 200})); len(page.Items) == 0 {
+			c.t.Errorf("%s: got no items", path)
+		}
+	}
+	return ended["GET /v1/messages/{id}"]
 }
 
 // goodOnes are requests that are answered well, at least one for each operation.
