@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"log/slog"
+	"slices"
 	"time"
 
 	"github.com/flowroute-worker/flowroute-worker/flowroute"
@@ -179,12 +180,14 @@ func (r *Resolver) readGap(ctx context.Context, fence ledger.Fence, report *Roun
 		return nil, doubt, nil
 	}
 	g := &gap{session: s}
-	since := fence.From.Add(-s.clock.margin())
+	// The times of the gap are Redis', whose clock may have been wrong just then.
+	since, until := fence.From.Add(-s.clock.margin()), fence.Ready.Add(s.clock.margin())
 	for id, rec := range rows[1] {
 		rec.at = rec.stamp.Add(-s.clock.Offset)
-		if rec.at.Before(since) || rec.at.After(fence.Ready) {
+		if rec.at.Before(since) || rec.at.After(until) {
 			continue
 		}
+		rec.later = rec.at.After(fence.Ready)
 		_, claimed, err := r.o.Ledger.ClaimedBy(ctx, id)
 		if err != nil {
 			return nil, "", err
@@ -216,10 +219,14 @@ func (r *Resolver) gapPass(ctx context.Context, s *session) (map[string]lostReco
 // queued and concern a record of the gap. undecided: the outcome of one with the text
 // of such a record is still open; whose the record is has to wait for it.
 func (r *Resolver) allOpen(ctx context.Context, g *gap) (queued []waiting, undecided bool, err error) {
-	texts, pairs := map[ledger.Fingerprint]bool{}, map[pair]bool{}
+	texts, pairs, onTheWire := map[ledger.Fingerprint]bool{}, map[pair]bool{}, map[ledger.Fingerprint]bool{}
 	for _, rec := range g.records {
-		texts[rec.fingerprint], pairs[rec.of] = true, true
+		texts[rec.fingerprint], pairs[rec.of] = texts[rec.fingerprint] || !rec.later, true
 	}
+	defer func() {
+		// One of later is rather that of a message that was posted since.
+		g.records = slices.DeleteFunc(g.records, func(rec lostRecord) bool { return rec.later && onTheWire[rec.fingerprint] })
+	}()
 	seen := map[ledger.ID]bool{}
 	for cursor := "0"; ; {
 		open, next, err := r.o.Ledger.OpenJobs(ctx, cursor, 1000)
@@ -242,8 +249,9 @@ func (r *Resolver) allOpen(ctx context.Context, g *gap) (queued []waiting, undec
 			switch {
 			case job.State == ledger.Queued:
 				queued = append(queued, w)
-			case job.State != ledger.Review && texts[w.fingerprint]:
-				undecided = true
+			case job.State != ledger.Review:
+				onTheWire[w.fingerprint] = true
+				undecided = undecided || texts[w.fingerprint]
 			}
 		}
 		if cursor = next; cursor == "0" {

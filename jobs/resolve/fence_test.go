@@ -76,6 +76,22 @@ func TestFence(t *testing.T) {
 	b.wantTaken("forgotten", 0)
 }
 
+// Redis' clock was behind when the fence was raised: what was posted then seems to be of
+// later. It is found all the same.
+func TestFenceWithAClockBehind(t *testing.T) {
+	t.Parallel()
+	b := setup(t, options{})
+	b.known()
+	b.fenceUp(20*time.Second, -10*time.Second)
+	id := b.send(jobs.Message{Body: "posted", Key: "order 1"})
+	record := b.plant("posted")
+	b.chat()
+	if job := b.until(id, ledger.Accepted); len(job.MDRs) != 1 || job.MDRs[0] != record || job.Reason != ledger.ReasonRedisLost {
+		t.Errorf("got %+v", job)
+	}
+	b.wantTaken("posted", 0)
+}
+
 // While the records do not prove themselves current, the fence stays up.
 func TestFenceWaitsForRecords(t *testing.T) {
 	t.Parallel()

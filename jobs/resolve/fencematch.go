@@ -15,6 +15,8 @@ type lostRecord struct {
 	row
 	of pair
 	at time.Time // allowing for the clock offset
+	// later: stamped after every lost post was over, by the clock that Redis had.
+	later bool
 }
 
 // waiting is a message that is queued, as far as Redis knows.
