@@ -16,7 +16,7 @@ const maxTaskID = 1000
 // jobID reads a job's id, or the task id of another app's plain task.
 func jobID(text string) (ledger.ID, error) {
 	if text == "" || len(text) > maxTaskID {
-		return ledger.ID{}, fmt.Errorf("job id of %d characters: give the id that the receipt has", len(text))
+		return ledger.ID{}, fmt.Errorf("%w: an id of %d characters; give the one that the receipt has", ErrNotFound, len(text))
 	}
 	return plainID(text), nil
 }

@@ -125,6 +125,7 @@ func TestWrongPlaceSaysWhereTheJobIs(t *testing.T) {
 	}
 	b.do("GET", "/v1/messages/0199b2a4-7c1e-7d3a-9b55-0a1b2c3d4e5f", "").wantProblem(t, 404, "not_found")
 	b.do("GET", "/v1/messages/nonsense", "").wantProblem(t, 404, "not_found")
+	b.do("GET", "/v1/messages/"+strings.Repeat("x", 2000), "").wantProblem(t, 404, "not_found")
 	b.do("DELETE", "/v1/messages/nonsense", "").wantProblem(t, 404, "not_found")
 	b.do("GET", "/v1/route-updates/nonsense", "").wantProblem(t, 404, "not_found")
 }

@@ -46,6 +46,9 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			s.fail(out, r, n)
 		}
 		s.logRequest(r, out, n, time.Since(began))
+		if out.status == statusClientGone {
+			panic(http.ErrAbortHandler) // else net/http would answer 200 for us, should anybody still be there
+		}
 	}()
 	if n.err = s.dispatch(out, r, n); n.err != nil {
 		s.fail(out, r, n)
