@@ -71,7 +71,7 @@ func (b *bundle) send(rdb redis.UniversalClient, change ...func(*events.SenderOp
 	p := &process{registry: prometheus.NewRegistry()}
 	o := events.SenderOptions{
 		Redis: rdb, Ledger: b.client(rdb).Ledger(), URL: b.to.URL + "/hook?token=in-the-address", Key: key,
-		Lease: 600 * time.Millisecond, MinPause: 10 * time.Millisecond, MaxPause: 50 * time.Millisecond, Gather: 10 * time.Millisecond,
+		Lease: 20 * time.Second, MinPause: 10 * time.Millisecond, MaxPause: 50 * time.Millisecond, Gather: 10 * time.Millisecond,
 		Registry: p.registry, Logger: slog.New(slog.NewJSONHandler(b.logs, &slog.HandlerOptions{Level: slog.LevelDebug})),
 	}
 	for _, f := range change {
@@ -92,6 +92,9 @@ func (b *bundle) send(rdb redis.UniversalClient, change ...func(*events.SenderOp
 	b.t.Cleanup(p.end)
 	return p
 }
+
+// mortal is a sender that others take the place of soon, when it is cut off.
+func mortal(o *events.SenderOptions) { o.Lease = 600 * time.Millisecond }
 
 // begun waits until a sender has noted where it began.
 func (b *bundle) begun() {
