@@ -3,7 +3,9 @@ package ledger_test
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -85,7 +87,7 @@ func BenchmarkMemory(b *testing.B) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	const n = 50_000
+	const n = 20_000
 	used := func() int64 {
 		var bytes int64
 		for line := range strings.Lines(db.Info(b.Context(), "memory").Val()) {
@@ -107,10 +109,16 @@ func BenchmarkMemory(b *testing.B) {
 		}
 		stream := db.MemoryUsage(b.Context(), "{flowroute}:events").Val()
 		b.ReportMetric(float64(used()-empty-stream)/n, "B/queued")
-		for _, job := range jobs {
-			l.Begin(b.Context(), ledger.Intent{ID: job.ID, Generation: 1, Token: "t", Timeout: timeout, Settle: settle})
-			l.Settle(b.Context(), ledger.Settlement{ID: job.ID, Token: "t", To: ledger.Accepted, MDR: mdr()})
+		var all sync.WaitGroup
+		for part := range slices.Chunk(jobs, n/32+1) {
+			all.Go(func() {
+				for _, job := range part {
+					l.Begin(b.Context(), ledger.Intent{ID: job.ID, Generation: 1, Token: "t", Timeout: timeout, Settle: settle})
+					l.Settle(b.Context(), ledger.Settlement{ID: job.ID, Token: "t", To: ledger.Accepted, MDR: mdr()})
+				}
+			})
 		}
+		all.Wait()
 		stream = db.MemoryUsage(b.Context(), "{flowroute}:events").Val()
 		b.ReportMetric(float64(used()-empty-stream)/n, "B/finished")
 		b.ReportMetric(float64(stream)/n, "B/events")
