@@ -15,7 +15,10 @@ const maxTaskID = 1000
 
 // jobID reads a job's id, or the task id of another app's plain task.
 func jobID(text string) (ledger.ID, error) {
-	if text == "" || len(text) > maxTaskID {
+	switch {
+	case text == "":
+		return ledger.ID{}, errors.New("no job id: give the one that the receipt has")
+	case len(text) > maxTaskID:
 		return ledger.ID{}, fmt.Errorf("%w: an id of %d characters; give the one that the receipt has", ErrNotFound, len(text))
 	}
 	return plainID(text), nil
