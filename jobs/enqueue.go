@@ -82,7 +82,7 @@ func (c *Client) enqueue(ctx context.Context, drafts []draft) error {
 			queued = append(queued, notice{d.job.ID, d.job.Type, d.job.Queue, d.created.Generation, d.job.Due})
 		case errors.Is(d.err, ErrConflict):
 			d.receipt.State, d.receipt.Duplicate = d.created.State, true
-		case errors.Is(d.err, ledger.ErrNewerVersion):
+		case errors.Is(d.err, ledger.ErrNewerVersion), errors.Is(d.err, ledger.ErrHeld):
 		default:
 			d.err = fmt.Errorf("%w: %w", ErrUnconfirmed, d.err)
 		}
@@ -259,7 +259,7 @@ func sleep(ctx context.Context, d time.Duration) bool {
 // passing reports whether an error of Redis may be gone at the next try.
 func passing(err error) bool {
 	if err == nil || errors.Is(err, redis.ErrClosed) || errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) ||
-		errors.Is(err, ErrConflict) || errors.Is(err, ErrNotFound) || errors.Is(err, ledger.ErrNewerVersion) {
+		errors.Is(err, ErrConflict) || errors.Is(err, ErrNotFound) || errors.Is(err, ledger.ErrHeld) || errors.Is(err, ledger.ErrNewerVersion) {
 		return false
 	}
 	if _, answered := errors.AsType[redis.Error](err); !answered {

@@ -17,7 +17,7 @@ import (
 //
 // With a Key, its content is From, To, Body, MediaURLs, whether it is an MMS, and
 // SendAt as given: the same key with any of these different is [ErrConflict].
-// ExpiresAt, Priority and Campaign are not content, so that a repetition may
+// ExpiresAt, SendingHours, Priority and Campaign are not content, so that a repetition may
 // compute them anew; the first call's hold.
 type Message struct {
 	// From is the sending number, one of the account's. Numbers are accepted as
@@ -40,6 +40,10 @@ type Message struct {
 	ExpiresAt time.Time `json:"expires_at,omitzero"`
 	// Priority is [PriorityOTP], [PriorityNormal] (default) or [PriorityBulk].
 	Priority string `json:"priority,omitempty"`
+	// SendingHours are the hours, by the recipient's clock, in which the message may be
+	// sent, such as "08:00-21:00"; outside of them it waits, until ExpiresAt. Defaults to
+	// all hours.
+	SendingHours string `json:"sending_hours,omitempty"`
 	// Campaign is a name to find messages by, at most 100 characters.
 	Campaign string `json:"campaign,omitempty"`
 	// Key makes the message idempotent; at most 255 characters.
@@ -67,6 +71,7 @@ type MessageSpec struct {
 	IsMMS             *bool
 	SendAt, ExpiresAt time.Time // as given; the ledger's Due and Expires are what counts
 	Priority          string
+	SendingHours      string
 	Campaign, Key     string
 }
 
@@ -109,14 +114,14 @@ func MessageOf(job ledger.Job) (MessageSpec, error) {
 		// The ledger's numbers: rules for numbers may become stricter while a job
 		// waits.
 		From: job.From, To: job.To, Body: m.Body, MediaURLs: m.MediaURLs, IsMMS: m.IsMMS,
-		SendAt: m.SendAt, ExpiresAt: m.ExpiresAt, Priority: job.Queue, Campaign: m.Campaign, Key: m.Key,
+		SendAt: m.SendAt, ExpiresAt: m.ExpiresAt, Priority: job.Queue, SendingHours: m.SendingHours, Campaign: m.Campaign, Key: m.Key,
 	}, nil
 }
 
 func (m *Message) fields() map[string]any {
 	return map[string]any{
 		"from": &m.From, "to": &m.To, "body": &m.Body, "media_urls": &m.MediaURLs, "is_mms": &m.IsMMS,
-		"send_at": &m.SendAt, "expires_at": &m.ExpiresAt, "priority": &m.Priority, "campaign": &m.Campaign, "key": &m.Key,
+		"send_at": &m.SendAt, "expires_at": &m.ExpiresAt, "priority": &m.Priority, "sending_hours": &m.SendingHours, "campaign": &m.Campaign, "key": &m.Key,
 	}
 }
 
@@ -140,6 +145,11 @@ func (m Message) plan(d *door) ledger.NewJob {
 		job.Queue = m.Priority
 	default:
 		d.refuse("priority", CodeInvalid, "use otp, normal or bulk")
+	}
+	if m.SendingHours != "" {
+		if _, err := ParseSendingHours(m.SendingHours); err != nil {
+			d.refuse("sending_hours", CodeInvalid, "%s", err.Error())
+		}
 	}
 	d.name("campaign", m.Campaign, maxCampaign)
 	d.name("key", m.Key, maxKey)

@@ -41,7 +41,7 @@ func rooms() []room {
 		{"jobs/resolve", "flowroute jobs/ledger jobs jobs/internal/lease go-redis prometheus uuid"},
 		{"jobs/campaign/template", ""},
 		{"jobs/campaign/intake", "flowroute jobs"},
-		{"jobs/campaign/hours", "flowroute phonenumbers"},
+		{"jobs/campaign/hours", "flowroute jobs phonenumbers"},
 		{"jobs/campaign", "flowroute jobs/ledger jobs jobs/suppress jobs/mdr jobs/inventory jobs/campaign/template jobs/campaign/intake jobs/campaign/hours go-redis phonenumbers uuid"},
 		{"jobs/reconcile", "flowroute jobs/ledger jobs jobs/suppress jobs/mdr jobs/inventory go-redis phonenumbers"},
 		{"jobs/console", "flowroute jobs/ledger jobs jobs/suppress jobs/mdr jobs/inventory jobs/campaign jobs/reconcile asynq go-redis"},

@@ -8,7 +8,7 @@
 --       fingerprint is the one that its producer gave
 -- returns {ready} | {go, ms left, attempt, resolve at} | {early, ms} | {behind, id} |
 --         {open, state, ms} | {ended, state} | {stale} | {outrun} | {claimed, id} |
---         {fenced, those created before (0: all)} | {recheck} | {unread} | {missing} | {newer}; with 18, go is followed by
+--         {fenced, those created before (0: all)} | {recheck} | {held, campaign} | {unread} | {missing} | {newer}; with 18, go is followed by
 --         payload, queue, generation, created, due, x, posts so far, '1' if un, subject and fingerprint
 local id, token, number, most, fp = ARGV[1], ARGV[3], ARGV[10], ARGV[11], ARGV[14]
 
@@ -65,7 +65,8 @@ local function stop(state, reason)
   finish(job, ARGV[12])
   return {'ended', state}
 end
-if f.nr and not f.pg then
+local of = campaign(job)
+if (f.nr or of and of.s == 'c') and not f.pg then
   if not f.un then release(job) end
   return stop('c', REASON.cancelled)
 end
@@ -74,6 +75,7 @@ if expires > 0 and now >= expires and not f.pg then
   if f.xe then return stop('x', REASON.expired) end
   return stop('f', REASON.too_late)
 end
+if of and (of.s == 'p' or of.s == 'd' or of.s == 's') then return {'held', of.id} end
 -- Steps after one that cannot be undone are repeatable, and have to end.
 if tonumber(f.n) >= tonumber(ARGV[9]) and not f.pg then return stop('f', REASON.attempts_used_up) end
 

@@ -116,13 +116,6 @@ local function release(job)
   set(job, 'nu', nil)
 end
 
--- unpark ends a wait for a limit of its own.
-local function unpark(job)
-  if not job.f.pk then return end
-  redis.call('ZREM', P .. 'w:' .. job.f.pk, job.id)
-  set(job, 'pk', nil)
-end
-
 -- count changes a number that a hash keeps, at the end of the script for all calls.
 local function count(key, field, by)
   local fields = counts[key] or {}
@@ -130,10 +123,69 @@ local function count(key, field, by)
   fields[field] = (fields[field] or 0) + by
 end
 
+-- campaign is what the job's campaign allows, where the job is a row of one: then its id
+-- is the campaign's, a UUID of version 8, with the row's number in the last four bytes.
+-- Fields of {prefix}cp:<id> that are read here: s state, bw and bp the window and the
+-- percentage of its brake.
+local campaigns = {}
+local function campaign(job)
+  if job.of ~= nil then return job.of end
+  job.of = false
+  if string.sub(job.id, 15, 15) ~= '8' then return false end
+  local id = string.sub(job.id, 1, 28) .. '00000000'
+  if campaigns[id] == nil then
+    local of = redis.call('HMGET', P .. 'cp:' .. id, 's', 'bw', 'bp')
+    campaigns[id] = of[1] and {id = id, s = of[1], bw = tonumber(of[2] or '0'), bp = tonumber(of[3] or '0')} or false
+  end
+  job.of = campaigns[id]
+  return job.of
+end
+
+local function row(job) return tonumber(string.sub(job.id, 29), 16) end
+
+-- brake pauses a campaign when more than its percentage of the last messages was refused;
+-- of the first fifth of the window as if so many had been posted.
+local function brake(of, refused, reason)
+  local key = P .. 'cp:' .. of.id
+  local n = redis.call('HINCRBY', key .. ':n', 'bn', 1)
+  local was = redis.call('SETBIT', key .. ':b', (n - 1) % of.bw, refused)
+  if was == refused then return end
+  local bad = redis.call('HINCRBY', key .. ':n', 'bf', refused - was)
+  local known = math.min(n, of.bw)
+  if refused == 0 or of.s ~= 'r' or bad * 100 <= of.bp * math.max(known, math.floor(of.bw / 5)) then return end
+  of.s = 'p'
+  redis.call('HSET', key, 's', 'p', 'pw', 'b', 'pn', int(known), 'pf', int(bad), 'pr', int(reason), 'pt', int(now))
+end
+
+-- tally counts a row's change for its campaign: by state, by why it failed, and which did.
+local FAILED = {f = true, x = true, b = true, n = true}
+local function tally(job, of, state, reason)
+  local key, was = P .. 'cp:' .. of.id, job.f.s
+  if was then
+    count(key .. ':n', was, -1)
+    if FAILED[was] then count(key .. ':n', was .. int(string.byte(job.f.h, #job.f.h - 4)), -1) end
+  end
+  count(key .. ':n', state, 1)
+  if FAILED[state] then count(key .. ':n', state .. int(reason), 1) end
+  if FAILED[state] or was and FAILED[was] then
+    redis.call('SETBIT', key .. ':f', row(job), FAILED[state] and 1 or 0)
+  end
+  if of.bw > 0 and (was == 's' or was == 'u') and (state == 'a' or state == 'f') then brake(of, state == 'f' and 1 or 0, reason) end
+end
+
+-- unpark ends a wait for a limit of its own.
+local function unpark(job)
+  if not job.f.pk then return end
+  redis.call('ZREM', P .. 'w:' .. job.f.pk, job.id)
+  set(job, 'pk', nil)
+end
+
 -- move changes the state, with its line of history, its counters and its event.
 local function move(job, state, reason, most, mdr)
   if job.f.s then count(P .. 'n', job.f.t .. job.f.s, -1) end
   count(P .. 'n', job.f.t .. state, 1)
+  local of = campaign(job)
+  if of then tally(job, of, state, reason) end
   if state == 'r' then
     redis.call('ZADD', P .. 'review', int(now), job.id)
   elseif job.f.s == 'r' then

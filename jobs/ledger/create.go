@@ -12,7 +12,7 @@ import (
 
 // Create writes the job down, once: the same id again is reported as a duplicate
 // with the state it has now. Errors: [ErrConflict] when that job asks for
-// something else, [ErrNotDurable], or Redis' own. After an error of Redis the job
+// something else, [ErrHeld], [ErrNotDurable], or Redis' own. After an error of Redis the job
 // may exist; repeat the call with the same id.
 func (l *Ledger) Create(ctx context.Context, job NewJob) (Created, error) {
 	created, errs := l.CreateMany(ctx, []NewJob{job})
@@ -54,7 +54,9 @@ func (l *Ledger) createArgs(job NewJob) ([]any, error) {
 		nonce = [6]byte(drawn[:6])
 	}
 	var grace time.Duration
+	_, _, row := job.ID.Row()
 	switch {
+	case row: // a campaign that was paused goes on, however late
 	case job.Type == SendMessage && job.Queue == QueueOTP:
 		grace = 5 * time.Minute
 	case job.Type == SendMessage:
@@ -83,7 +85,10 @@ func readCreated(id ID, r reply) (Created, error) {
 		return c, fmt.Errorf("create job: %w", r.err)
 	}
 	verdict := r.text(0)
-	c.State, c.Generation, c.Duplicate = stateOf(r.text(1)[0]), int(r.int(2)), verdict != "new"
+	if verdict == "held" {
+		return c, ErrHeld
+	}
+	c.State, c.Generation, c.Duplicate = StateOf(r.text(1)[0]), int(r.int(2)), verdict != "new"
 	if verdict == "conflict" {
 		return c, ErrConflict
 	}

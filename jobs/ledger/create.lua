@@ -4,7 +4,7 @@
 --       10 slots, 11 nonce of this call, 12 why it is refused, 13 length of the
 --       event stream, 14 retention, 15 fingerprint it will be posted under (hex) or '',
 --       16 why it is blocked
--- returns {new | known | conflict | newer, state, generation}
+-- returns {new | known | conflict | newer, state, generation} | {held} its campaign does not run
 local id, bin, kind, subject, nonce, refused = ARGV[1], ARGV[2], ARGV[3], ARGV[8], ARGV[11], ARGV[12]
 local known = load(id, bin)
 if known then
@@ -17,6 +17,8 @@ end
 local due, expires, grace = tonumber(ARGV[5]), tonumber(ARGV[6]), tonumber(ARGV[7])
 if due <= now then due = 0 end
 local job = {id = id, bin = bin, f = {}, changed = {}}
+local of = campaign(job)
+if of and of.s ~= 'r' then return {'held'} end
 set(job, 'v', '1')
 set(job, 't', kind)
 set(job, 'l', ARGV[4])
@@ -52,8 +54,9 @@ if ARGV[10] ~= '' then
   for slot in string.gmatch(ARGV[10], '%S+') do redis.call('ZADD', P .. 'o:' .. slot, turn, id) end
 end
 -- The history starts at c, with this state: it needs no line.
-set(job, 's', 'q')
 count(P .. 'n', kind .. 'q', 1)
+if of then tally(job, of, 'q', 0) end
+set(job, 's', 'q')
 event(job, 'q', 0, nil, ARGV[13])
 save(job)
 redis.call('SET', P .. 'p:' .. id, ARGV[9])

@@ -54,7 +54,7 @@ func (l *Ledger) runDurably(ctx context.Context, s *redis.Script, calls [][]any)
 // connection, since Redis waits for what its connection wrote. It returns those that
 // found no script.
 func (l *Ledger) pipelineDurably(ctx context.Context, s *redis.Script, calls [][]any, replies []reply, parts []part) (unknown []part) {
-	node, err := l.node(ctx)
+	node, err := nodeOf(ctx, l.rdb, l.prefix)
 	if err != nil {
 		fill(replies, parts, err)
 		return nil
@@ -86,6 +86,22 @@ func (l *Ledger) pipelineDurably(ctx context.Context, s *redis.Script, calls [][
 	return unknown
 }
 
+// WaitForDisk waits until everything that was written before is on the disk of the server
+// with these keys: also what somebody else wrote, and is only found to be known. Errors:
+// [ErrNotDurable].
+func WaitForDisk(ctx context.Context, rdb redis.UniversalClient, prefix string) error {
+	node, err := nodeOf(ctx, rdb, prefix)
+	if err != nil {
+		return err
+	}
+	pipe := node.Pipeline()
+	// Redis waits for the last write of the connection, and what came before it.
+	pipe.Incr(ctx, prefix+"synced")
+	synced := pipe.Do(ctx, "WAITAOF", 1, 0, diskPatience.Milliseconds())
+	_, _ = pipe.Exec(ctx) // each command carries its own error
+	return notDurable(synced)
+}
+
 func fill(replies []reply, parts []part, err error) {
 	for _, at := range parts {
 		for i := at.from; i < at.to; i++ {
@@ -105,10 +121,10 @@ func notDurable(synced *redis.Cmd) error {
 	return nil
 }
 
-// node is the server that has the ledger's keys.
-func (l *Ledger) node(ctx context.Context) (redis.Cmdable, error) {
-	if cluster, ok := l.rdb.(*redis.ClusterClient); ok {
-		return cluster.MasterForKey(ctx, l.prefix)
+// nodeOf is the server that has the keys with this prefix.
+func nodeOf(ctx context.Context, rdb redis.UniversalClient, prefix string) (redis.Cmdable, error) {
+	if cluster, ok := rdb.(*redis.ClusterClient); ok {
+		return cluster.MasterForKey(ctx, prefix)
 	}
-	return l.rdb, nil
+	return rdb, nil
 }

@@ -83,6 +83,6 @@ func readEvent(m redis.XMessage) (Event, bool) {
 	fmt.Sscanf(m.ID, "%d-", &ms)
 	return Event{
 		ID: m.ID, At: time.UnixMilli(ms), Job: ID([]byte(b[1:17])),
-		Type: typeOf(b[17]), State: stateOf(b[18]), Reason: reasonOf(b[19]), MDR: unpackMDR(b[20:]),
+		Type: typeOf(b[17]), State: StateOf(b[18]), Reason: ReasonOf(b[19]), MDR: unpackMDR(b[20:]),
 	}, true
 }

@@ -16,6 +16,8 @@ type ID uuid.UUID
 var (
 	keySpace  = uuid.MustParse("5b0d2f5e-8c3d-4b7e-9a55-8f2d5a1c7e01")
 	taskSpace = uuid.MustParse("5b0d2f5e-8c3d-4b7e-9a55-8f2d5a1c7e02")
+	// of campaigns
+	campaignSpace = uuid.MustParse("5b0d2f5e-8c3d-4b7e-9a55-8f2d5a1c7e03")
 )
 
 // NewID draws an id for a job without a key (UUIDv7: it sorts by time). Draw it
@@ -38,6 +40,37 @@ func TaskID(taskID string) ID {
 		}
 	}
 	return ID(uuid.NewSHA1(taskSpace, []byte(taskID)))
+}
+
+// A campaign's id is a UUID of version 8 whose last four bytes are zero, and each row's
+// job has that id with the number of the row there: who has one has the other, and
+// creating a row's job again is the same job.
+
+// NewCampaignID draws a campaign's id.
+func NewCampaignID() ID { return campaignID(ID(uuid.New())) }
+
+// CampaignID is the id of the campaign with a producer's key, or of that content.
+func CampaignID(key string) ID { return campaignID(ID(uuid.NewSHA1(campaignSpace, []byte(key)))) }
+
+func campaignID(id ID) ID {
+	id[6] = 0x80 | id[6]&0x0f
+	binary.BigEndian.PutUint32(id[12:], 0)
+	return id
+}
+
+// OfRow is the id of the job of a campaign's row, counted from 1.
+func (id ID) OfRow(row uint32) ID {
+	binary.BigEndian.PutUint32(id[12:], row)
+	return id
+}
+
+// Row is the campaign and the row that a job's id is of; false for other jobs. An asynq
+// task of another app may have an id of this form too, of a campaign that does not exist.
+func (id ID) Row() (campaign ID, row uint32, ok bool) {
+	if id[6]>>4 != 8 {
+		return ID{}, 0, false
+	}
+	return id.OfRow(0), binary.BigEndian.Uint32(id[12:]), true
 }
 
 // ParseID reads an id as people and programs write it. Errors: the text is no UUID.

@@ -13,6 +13,8 @@ var (
 	ErrNotFound = errors.New("no such job")
 	// ErrConflict: a job with this id (or key) exists and asks for something else.
 	ErrConflict = errors.New("the key belongs to a job with other content")
+	// ErrHeld: the job is a row of a campaign that does not run; it was not created.
+	ErrHeld = errors.New("the campaign does not run")
 	// ErrNewerVersion: the record was written by a newer version; leave it alone.
 	ErrNewerVersion = errors.New("the job's record was written by a newer version")
 )
@@ -128,6 +130,7 @@ const (
 	Claimed Decision = "claimed" // the number belongs to another purchase (Other)
 	Fenced  Decision = "fenced"  // Redis has lost writes, or may have: nothing is posted until that is cleared
 	Unread  Decision = "unread"  // Intent.Unread, but the job has to be read first
+	Held    Decision = "held"    // its campaign (Other) is paused, or does not run for another reason
 	Recheck Decision = "recheck" // proven absent too long ago: unknown again, the records are read once more
 )
 
@@ -157,7 +160,7 @@ type Begun struct {
 	Wait      time.Duration // Early: until due. Open: until the request must be over, or until ResolveAt
 	Attempt   int
 	ResolveAt time.Time
-	Other     ID // Behind, Claimed: whose turn it is
+	Other     ID // Behind, Claimed: whose turn it is. Held: the campaign
 	// FencedBefore, of Fenced: jobs created before then are; zero: all are.
 	FencedBefore time.Time
 	// Go, to Intent.Unread: the job as it was before, and its fingerprint as its

@@ -25,6 +25,7 @@ package ledger
 //	{flowroute}:doubtful-numbers set, TTL: the same, where they may have been the account's before
 //	{flowroute}:synced          number, no TTL: what was waited for to reach the disk
 //	{flowroute}:sweeper, :swept, :cursor, :unreadable  the search for lost tasks (package worker)
+//	{flowroute}:cp:<id>, :n, :b, :f  a campaign, its counts, last refusals and failed rows (package campaign)
 //	{flowroute}:owner           string, no TTL: the account this ledger belongs to
 //
 // All share one hash tag, so that one script can touch them all, in a cluster too.

@@ -129,7 +129,7 @@ func (l *Ledger) Counts(ctx context.Context) (map[Type]map[State]int64, error) {
 		if counts[t] == nil {
 			counts[t] = map[State]int64{}
 		}
-		counts[t][stateOf(field[1])] += n
+		counts[t][StateOf(field[1])] += n
 	}
 	return counts, nil
 }

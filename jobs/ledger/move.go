@@ -41,12 +41,12 @@ func (l *Ledger) Begin(ctx context.Context, in Intent) (Begun, error) {
 	case Early:
 		b.State, b.Wait = Queued, time.Duration(r.int(1))*time.Millisecond
 	case Open:
-		b.State, b.Wait = stateOf(r.text(1)[0]), time.Duration(r.int(2))*time.Millisecond
+		b.State, b.Wait = StateOf(r.text(1)[0]), time.Duration(r.int(2))*time.Millisecond
 	case Ended:
-		b.State = stateOf(r.text(1)[0])
+		b.State = StateOf(r.text(1)[0])
 	case Fenced:
 		b.State, b.FencedBefore = Queued, moment(r.text(1))
-	case Behind, Claimed:
+	case Behind, Claimed, Held:
 		b.State = Queued
 		b.Other, _ = ParseID(r.text(1))
 	}
@@ -78,7 +78,7 @@ func (l *Ledger) Settle(ctx context.Context, s Settlement) (Settled, error) {
 	if r.err != nil {
 		return Settled{}, fmt.Errorf("settle job: %w", r.err)
 	}
-	settled := Settled{Duplicate: r.text(0) == "same", State: stateOf(r.text(1)[0])}
+	settled := Settled{Duplicate: r.text(0) == "same", State: StateOf(r.text(1)[0])}
 	if displaced := r.text(2); displaced != "" {
 		settled.Displaced, _ = ParseID(displaced)
 	}
@@ -100,7 +100,7 @@ func (l *Ledger) Overdue(ctx context.Context, id ID) (State, time.Duration, erro
 	if r.err != nil {
 		return "", 0, fmt.Errorf("look at open intent: %w", r.err)
 	}
-	return stateOf(r.text(0)[0]), time.Duration(r.int(1)) * time.Millisecond, nil
+	return StateOf(r.text(0)[0]), time.Duration(r.int(1)) * time.Millisecond, nil
 }
 
 // Adopt takes over an unknown job's open attempt, so that the caller can decide it
@@ -183,7 +183,7 @@ func (l *Ledger) Cancel(ctx context.Context, id ID) (Cancellation, error) {
 	if r.err != nil {
 		return Cancellation{}, fmt.Errorf("cancel job: %w", r.err)
 	}
-	c := Cancellation{State: stateOf(r.text(1)[0])}
+	c := Cancellation{State: StateOf(r.text(1)[0])}
 	switch r.text(0) {
 	case "cancelled":
 		c.Cancelled = true
@@ -204,6 +204,9 @@ func (l *Ledger) Cancel(ctx context.Context, id ID) (Cancellation, error) {
 type Receipt struct {
 	MDR       string
 	Delivered bool // else: the carrier reported a failure
+	// Cost is what the message costs, which is added up for its campaign, once. Zero: not
+	// known.
+	Cost flowroute.Money
 }
 
 // Refined is the answer to [Ledger.Refine] for one receipt.
@@ -224,7 +227,7 @@ func (l *Ledger) Refine(ctx context.Context, receipts []Receipt) ([]Refined, err
 		if receipt.Delivered {
 			to = Delivered
 		}
-		calls[i] = []any{mdr, string(to.code()), l.eventsMax, l.retention.Milliseconds(), l.claimsFor()}
+		calls[i] = []any{mdr, string(to.code()), l.eventsMax, l.retention.Milliseconds(), l.claimsFor(), int64(receipt.Cost)}
 	}
 	refined := make([]Refined, len(receipts))
 	for i, r := range l.runMany(ctx, scriptRefine, calls) {
@@ -235,7 +238,7 @@ func (l *Ledger) Refine(ctx context.Context, receipts []Receipt) ([]Refined, err
 			continue
 		}
 		refined[i].Job, _ = ParseID(r.text(0))
-		refined[i].State, refined[i].Changed = stateOf(r.text(1)[0]), r.text(2) == "1"
+		refined[i].State, refined[i].Changed = StateOf(r.text(1)[0]), r.text(2) == "1"
 	}
 	return refined, nil
 }

@@ -5,6 +5,7 @@ import (
 	_ "embed"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -82,6 +83,31 @@ func (l *Ledger) Parked(ctx context.Context) (map[string]int, error) {
 		parked[place] = int(sizes[i].Val())
 	}
 	return parked, nil
+}
+
+// heldPlace begins the place where rows of a campaign wait that does not run.
+const heldPlace = "campaign."
+
+// HeldAt is the place where rows of this campaign wait while it does not run.
+func HeldAt(campaign ID) string { return heldPlace + campaign.String() }
+
+// CampaignHeldAt is the campaign whose rows wait at a place; false for other places.
+func CampaignHeldAt(place string) (ID, bool) {
+	text, ok := strings.CutPrefix(place, heldPlace)
+	if !ok {
+		return ID{}, false
+	}
+	id, err := ParseID(text)
+	return id, err == nil
+}
+
+// CampaignHeld reports whether the rows of a campaign wait until it runs.
+func (l *Ledger) CampaignHeld(ctx context.Context, campaign ID) (bool, error) {
+	state, err := l.rdb.HGet(ctx, l.key("cp:"+campaign.String()), "s").Result()
+	if errors.Is(err, redis.Nil) {
+		return false, nil
+	}
+	return state == "p" || state == "d" || state == "s", err
 }
 
 // StillParked reports of each job whether it is where its record says that it waits.

@@ -73,7 +73,7 @@ func readHot(id ID, payload string, f map[string]string) (Job, error) {
 	}
 	created := time.UnixMilli(number(f["c"]))
 	job := Job{
-		ID: id, Type: typeOf(f["t"][0]), State: stateOf(f["s"][0]), Queue: queueOf(f["l"][0]),
+		ID: id, Type: typeOf(f["t"][0]), State: StateOf(f["s"][0]), Queue: queueOf(f["l"][0]),
 		Generation: int(number(f["g"])), Nudges: int(number(f["ns"])), Created: created, Due: moment(f["d"]), Expires: moment(f["x"]),
 		Attempts: int(number(f["n"])), Detail: f["e"], Warning: f["wn"], NoResend: f["nr"] != "", Uncertain: f["un"] != "", Seen: "v" + f["lt"],
 		Worker: f["wk"], Parked: f["pk"], Fingerprint: readFingerprint(f["fp"]), AbsentAt: moment(f["ab"]),
@@ -108,7 +108,7 @@ func readCold(id ID, b string) (Job, error) {
 		return Job{}, fmt.Errorf("packed record of %d bytes is cut", len(b))
 	}
 	created := time.UnixMilli(int64(binary.BigEndian.Uint64([]byte("\x00\x00" + b[4:10]))))
-	job := Job{ID: id, Type: typeOf(b[1]), State: stateOf(b[2]), Queue: queueOf(b[3]), Created: created, Attempts: int(b[34])}
+	job := Job{ID: id, Type: typeOf(b[1]), State: StateOf(b[2]), Queue: queueOf(b[3]), Created: created, Attempts: int(b[34])}
 	job.readSubject(b[10:34])
 	mdrs, history := int(b[35]), int(b[36])
 	rest := b[fixed:]
@@ -171,7 +171,7 @@ func readHistory(created time.Time, b string) []Change {
 	history := []Change{{At: created, State: Queued}}
 	for ; len(b) >= 6; b = b[6:] {
 		since := time.Duration(binary.BigEndian.Uint32([]byte(b[2:6]))) * 10 * time.Millisecond
-		history = append(history, Change{At: created.Add(since), State: stateOf(b[0]), Reason: reasonOf(b[1])})
+		history = append(history, Change{At: created.Add(since), State: StateOf(b[0]), Reason: ReasonOf(b[1])})
 	}
 	return history
 }

@@ -74,7 +74,8 @@ func (r Reason) code() byte {
 	panic("ledger: no such reason: " + string(r))
 }
 
-func reasonOf(code byte) Reason {
+// ReasonOf is the reason that a code in Redis stands for.
+func ReasonOf(code byte) Reason {
 	if int(code) < len(reasons) {
 		return reasons[code]
 	}

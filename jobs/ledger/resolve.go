@@ -129,7 +129,7 @@ func (l *Ledger) Resolve(ctx context.Context, r Resolution) (Resolved, error) {
 	}
 	for i := 1; i+1 < len(reply.items); i += 2 {
 		if id, err := ParseID(reply.text(i)); err == nil {
-			resolved.Jobs = append(resolved.Jobs, ResolvedJob{ID: id, State: stateOf(reply.text(i + 1)[0])})
+			resolved.Jobs = append(resolved.Jobs, ResolvedJob{ID: id, State: StateOf(reply.text(i + 1)[0])})
 		}
 	}
 	return resolved, nil
@@ -199,7 +199,7 @@ func (l *Ledger) Prove(ctx context.Context, id ID, attempt int, mdr string) (Set
 	if r.err != nil {
 		return Settled{}, fmt.Errorf("prove: %w", r.err)
 	}
-	settled := Settled{Duplicate: r.text(0) == "same", State: stateOf(r.text(1)[0])}
+	settled := Settled{Duplicate: r.text(0) == "same", State: StateOf(r.text(1)[0])}
 	if displaced := r.text(2); displaced != "" {
 		settled.Displaced, _ = ParseID(displaced)
 	}

@@ -75,7 +75,8 @@ func (s State) code() byte {
 	panic("ledger: no such state: " + string(s))
 }
 
-func stateOf(code byte) State {
+// StateOf is the state that a letter in Redis stands for.
+func StateOf(code byte) State {
 	for _, pair := range stateCodes {
 		if pair.code == code {
 			return pair.state

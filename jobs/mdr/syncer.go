@@ -246,7 +246,7 @@ func (s *Syncer) settle(ctx context.Context, ended []*Record, report *Report) er
 		part := ended[:min(refineAtOnce, len(ended))]
 		receipts := make([]ledger.Receipt, len(part))
 		for i, r := range part {
-			receipts[i] = ledger.Receipt{MDR: r.ID, Delivered: r.Delivery() == flowroute.DeliveryDelivered}
+			receipts[i] = ledger.Receipt{MDR: r.ID, Delivered: r.Delivery() == flowroute.DeliveryDelivered, Cost: flowroute.Money(r.AmountNanodollars)}
 		}
 		refined, err := s.refiner.Refine(ctx, receipts)
 		if err != nil {

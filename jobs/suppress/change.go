@@ -9,6 +9,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/flowroute-worker/flowroute-worker/flowroute"
+	"github.com/flowroute-worker/flowroute-worker/jobs/ledger"
 )
 
 //go:embed put.lua
@@ -38,7 +39,7 @@ func (s *Store) change(ctx context.Context, edits []edit) error {
 		}
 	}
 	if s.durable && len(edits) > 0 {
-		return s.waitForDisk(ctx)
+		return ledger.WaitForDisk(ctx, s.rdb, s.prefix)
 	}
 	return nil
 }

@@ -83,7 +83,7 @@ func (w *Worker) handle(ctx context.Context, task *asynq.Task, taskID, queue str
 // draining too, and goes on when Redis fails: asynq would put the task away.
 func (w *Worker) takeIn(ctx context.Context, job ledger.NewJob) error {
 	created, err := w.ledger.Create(ctx, job)
-	for err != nil && !errors.Is(err, ledger.ErrConflict) && !errors.Is(err, ledger.ErrNewerVersion) {
+	for err != nil && !errors.Is(err, ledger.ErrConflict) && !errors.Is(err, ledger.ErrHeld) && !errors.Is(err, ledger.ErrNewerVersion) {
 		select {
 		case <-ctx.Done():
 			return err
@@ -94,7 +94,7 @@ func (w *Worker) takeIn(ctx context.Context, job ledger.NewJob) error {
 		created, err = w.ledger.Create(ctx, job)
 	}
 	switch {
-	case errors.Is(err, ledger.ErrConflict):
+	case errors.Is(err, ledger.ErrConflict), errors.Is(err, ledger.ErrHeld):
 		w.log.WarnContext(ctx, "plain task refused: its key or task id belongs to a job with other content", "task_id", job.ID.String(), "queue", job.Queue)
 		return nil
 	case err != nil:

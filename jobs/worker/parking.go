@@ -62,7 +62,9 @@ func (p *parking) run(ctx context.Context) {
 			p.log.WarnContext(ctx, "places where messages wait not read", "err", err)
 		}
 		for text := range places {
-			if at, ok := ParsePlace(text); ok {
+			if campaign, held := ledger.CampaignHeldAt(text); held {
+				p.release(ctx, campaign)
+			} else if at, ok := ParsePlace(text); ok {
 				p.serve(at)
 			} else {
 				p.log.WarnContext(ctx, "messages wait at a place that this version does not know", "limit_key", text)
@@ -118,7 +120,7 @@ func (p *parking) post(ctx context.Context, at Place) (again bool) {
 			p.rest(ctx, err)
 			return true
 		}
-		a, err := p.permit(ctx, at.Kind, at.Lane, p.caps(at.Sender)...)
+		a, err := p.permit(ctx, at.Kind, at.Lane, p.caps(at)...)
 		if err != nil {
 			p.rest(ctx, err)
 			return true
@@ -168,7 +170,7 @@ func (p *parking) postable(ctx context.Context, at Place) (from time.Time, err e
 			return from, err
 		}
 	}
-	_ = p.declined(ctx, begun) // says so
+	_ = p.declined(ctx, job, begun) // says so
 	return from, deferral{parkedRest}
 }
 
@@ -263,6 +265,10 @@ func (p *parking) attempt(ctx context.Context, job ledger.Job, a *attempt) (wait
 		p.unused(ctx, a)
 		return parkedRest, true // its handler ends it
 	}
+	if wait := p.closed(spec); wait > 0 {
+		p.unused(ctx, a)
+		return wait, true
+	}
 	if over, err := p.optedOut(ctx, job); over || err != nil {
 		p.unused(ctx, a)
 		return parkedRest, err != nil
@@ -274,7 +280,7 @@ func (p *parking) attempt(ctx context.Context, job ledger.Job, a *attempt) (wait
 	case attempt != nil:
 		wait, again, err = p.transmit(ctx, job, attempt, message)
 	default:
-		err = p.declined(ctx, begun)
+		err = p.declined(ctx, job, begun)
 	}
 	if d, ok := errors.AsType[deferral](err); ok {
 		return d.after, true

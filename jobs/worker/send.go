@@ -24,11 +24,15 @@ func (w *Worker) send(ctx context.Context, job ledger.Job) error {
 	if wait := time.Until(job.Due); wait > time.Second {
 		return deferral{wait}
 	}
+	if wait := w.closed(spec); wait > 0 {
+		return deferral{wait}
+	}
 	if over, err := w.optedOut(ctx, job); over || err != nil {
 		return err
 	}
-	if !job.Expires.IsZero() && time.Until(job.Expires) < 5*time.Second {
-		// Likely over: find out before it takes a permit from one that is not.
+	_, _, row := job.ID.Row()
+	if row || !job.Expires.IsZero() && time.Until(job.Expires) < 5*time.Second {
+		// Perhaps over, or held: find out before it takes a permit from one that is not.
 		if ready, err := w.ready(ctx, job); !ready {
 			return err
 		}
@@ -39,7 +43,7 @@ func (w *Worker) send(ctx context.Context, job ledger.Job) error {
 	}
 	fingerprint := jobs.FingerprintOf(message)
 	for {
-		wait, again, err := w.post(ctx, job, message, fingerprint)
+		wait, again, err := w.post(ctx, job, spec, fingerprint)
 		switch {
 		case err != nil || !again:
 			return err
@@ -148,7 +152,7 @@ func (w *Worker) ready(ctx context.Context, job ledger.Job) (bool, error) {
 	if err != nil || begun.Decision == ledger.Ready {
 		return err == nil, err
 	}
-	return false, w.declined(ctx, begun)
+	return false, w.declined(ctx, job, begun)
 }
 
 // resting turns the end of the process into a rest of the task.
@@ -161,10 +165,12 @@ func resting(err error) error {
 
 // declined is what a task does when the ledger says no. After [ledger.Recheck] there
 // is nothing to do: the job is unknown again, and its records decide.
-func (w *Worker) declined(ctx context.Context, begun ledger.Begun) error {
+func (w *Worker) declined(ctx context.Context, job ledger.Job, begun ledger.Begun) error {
 	switch begun.Decision {
 	case ledger.Fenced:
 		return w.fenced(ctx, "Redis has lost writes, or may have: what was posted is compared with Flowroute's records first")
+	case ledger.Held:
+		return w.hold(ctx, job, begun.Other)
 	case ledger.Early, ledger.Open:
 		return deferral{max(begun.Wait, 100*time.Millisecond)}
 	case ledger.Outrun:
@@ -176,8 +182,8 @@ func (w *Worker) declined(ctx context.Context, begun ledger.Begun) error {
 }
 
 // post makes one attempt. again: the job is queued and may be tried after wait.
-func (w *Worker) post(ctx context.Context, job ledger.Job, message flowroute.Message, fingerprint ledger.Fingerprint) (wait time.Duration, again bool, err error) {
-	kind := ratelimit.KindSMS
+func (w *Worker) post(ctx context.Context, job ledger.Job, spec jobs.MessageSpec, fingerprint ledger.Fingerprint) (wait time.Duration, again bool, err error) {
+	kind, message := ratelimit.KindSMS, spec.Flowroute()
 	if message.MMS() {
 		kind = ratelimit.KindMMS
 	}
@@ -186,7 +192,12 @@ func (w *Worker) post(ctx context.Context, job ledger.Job, message flowroute.Mes
 		return 0, false, err
 	}
 	w.at(PointPermit, job.ID)
-	if over, err := w.optedOut(ctx, job); over || err != nil { // the permit may have been long in coming
+	// The permit may have been long in coming.
+	if wait := w.closed(spec); wait > 0 {
+		w.unused(ctx, a)
+		return wait, true, nil
+	}
+	if over, err := w.optedOut(ctx, job); over || err != nil {
 		w.unused(ctx, a)
 		return 0, false, err
 	}
@@ -198,7 +209,7 @@ func (w *Worker) post(ctx context.Context, job ledger.Job, message flowroute.Mes
 		if begun.Decision == ledger.Open && begun.State == ledger.Unknown {
 			return 0, false, nil
 		}
-		return 0, false, w.declined(ctx, begun)
+		return 0, false, w.declined(ctx, job, begun)
 	}
 	return w.transmit(ctx, job, a, message)
 }

@@ -123,7 +123,7 @@ func (w *Worker) run(ctx context.Context, job *ledger.Job, p plan) error {
 		}
 		begun, err := w.ledger.Begin(ctx, ledger.Intent{ID: job.ID, Generation: job.Generation})
 		if err != nil || begun.Decision != ledger.Ready {
-			return errors.Join(err, w.declined(ctx, begun))
+			return errors.Join(err, w.declined(ctx, *job, begun))
 		}
 		if err := w.refresh(ctx, job, p); err != nil {
 			return err
@@ -209,7 +209,7 @@ func (w *Worker) step(ctx context.Context, job ledger.Job, p plan, s *step) (wai
 	if a == nil {
 		switch {
 		case err != nil || begun.Decision != ledger.Claimed:
-			return 0, false, errors.Join(err, w.declined(ctx, begun))
+			return 0, false, errors.Join(err, w.declined(ctx, job, begun))
 		case s.taken != nil && s.taken():
 			return 0, true, nil
 		}

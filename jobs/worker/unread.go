@@ -15,6 +15,9 @@ import (
 // for when permits cost nothing; else one whose job is over would take the turn of
 // another. Not done: the job is to be read, and looked at.
 func (w *Worker) sendUnread(ctx context.Context, nudge jobs.Task, queue string) (done bool, err error) {
+	if campaign, _, row := nudge.ID.Row(); row && len(w.campaignCaps(campaign)) > 0 {
+		return false, nil // it waits for its campaign's limit
+	}
 	job := ledger.Job{ID: nudge.ID, Type: ledger.SendMessage, Queue: queue, Generation: nudge.Generation}
 	a, begun, err := w.take(ctx, job, ratelimit.KindSMS, ledger.Intent{Unread: true})
 	switch {
@@ -22,6 +25,8 @@ func (w *Worker) sendUnread(ctx context.Context, nudge jobs.Task, queue string) 
 		return false, nil
 	case err != nil:
 		return true, err
+	case a == nil && begun.Decision == ledger.Held:
+		return true, w.hold(ctx, job, begun.Other)
 	case a == nil:
 		return begun.Decision == ledger.Ended, nil
 	}
@@ -34,6 +39,11 @@ func (w *Worker) sendUnread(ctx context.Context, nudge jobs.Task, queue string) 
 		_, err := w.settle(ctx, ledger.Settlement{ID: job.ID, Token: a.token, To: ledger.Queued, Reason: ledger.ReasonNotSent, Uncounted: true})
 		w.log.LogAttrs(ctx, slog.LevelWarn, "a message is read anew before it is posted", slog.String("task_id", job.ID.String()), slog.Any("err", err))
 		return err != nil, err
+	}
+	if wait := w.closed(spec); wait > 0 {
+		w.unused(ctx, a)
+		_, err := w.settle(ctx, ledger.Settlement{ID: job.ID, Token: a.token, To: ledger.Queued, Reason: ledger.ReasonNotSent, Uncounted: true})
+		return true, errors.Join(err, deferral{wait})
 	}
 	entry, blocked, err := w.optOuts.blocked(ctx, job)
 	if blocked || err != nil {

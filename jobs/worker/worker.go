@@ -57,7 +57,12 @@ type Options struct {
 	Concurrency int           // handlers at once per message queue. Defaults to a size made from the rates.
 	Rates       ratelimit.Limits
 	// Caps are the limits of a sending number below the account's; nil: none have any.
-	Caps            func(sender flowroute.E164) []ratelimit.Cap
+	Caps func(sender flowroute.E164) []ratelimit.Cap
+	// CampaignCaps are the limits of a campaign below the account's; nil: none have any.
+	CampaignCaps func(campaign ledger.ID) []ratelimit.Cap
+	// Closed is how long a message has to wait for the hours in which its recipient may
+	// be texted, at most 0 within them; nil: there are no hours.
+	Closed          func(hours string, to flowroute.E164) time.Duration
 	ShutdownTimeout time.Duration // Defaults to 70 s.
 	Sweep           time.Duration // how often jobs without a task are looked for. Defaults to 30 s.
 	Poll            time.Duration // how often an idle queue is looked at for tasks of which no word came. Defaults to 250 ms, half of it for otp.

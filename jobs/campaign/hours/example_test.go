@@ -5,11 +5,12 @@ import (
 	"time"
 
 	"github.com/flowroute-worker/flowroute-worker/flowroute"
+	"github.com/flowroute-worker/flowroute-worker/jobs"
 	"github.com/flowroute-worker/flowroute-worker/jobs/campaign/hours"
 )
 
 func Example() {
-	window, err := hours.ParseWindow("08:00-21:00")
+	window, err := jobs.ParseSendingHours("08:00-21:00")
 	if err != nil {
 		fmt.Println(err)
 		return

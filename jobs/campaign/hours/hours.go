@@ -1,6 +1,6 @@
 // Package hours says when a message may be sent, by the clock of whoever gets it.
 //
-//	clock, err := hours.New(window, newYork)
+//	clock, err := hours.New(sendingHours, newYork)
 //	opening, ok := clock.Next(now, number)
 //	// send from opening.From on, and no later than just before opening.Until
 //
@@ -25,6 +25,7 @@ import (
 	"time"
 
 	"github.com/flowroute-worker/flowroute-worker/flowroute"
+	"github.com/flowroute-worker/flowroute-worker/jobs"
 )
 
 // MaxZones is how many zones of a number are looked at.
@@ -37,15 +38,15 @@ const Horizon = 366 * 24 * time.Hour
 // Clock tells for each number when it may be sent to. Many goroutines may use it
 // at once.
 type Clock struct {
-	window Window
+	window window
 	zones  *zones
 }
 
-// New makes a clock for one window. fallback is the zone of numbers that do not
+// New makes a clock for one window of hours. fallback is the zone of numbers that do not
 // tell theirs. Time zones come from the system, or from time/tzdata in the
 // program; New fails where there are none.
-func New(window Window, fallback *time.Location) (*Clock, error) {
-	if err := window.check(); err != nil {
+func New(hours jobs.SendingHours, fallback *time.Location) (*Clock, error) {
+	if err := hours.Check(); err != nil {
 		return nil, err
 	}
 	if fallback == nil {
@@ -55,7 +56,7 @@ func New(window Window, fallback *time.Location) (*Clock, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Clock{window: window, zones: zones}, nil
+	return &Clock{window: window(hours), zones: zones}, nil
 }
 
 // Opening is a stretch of time in which sending is allowed: From is part of it,

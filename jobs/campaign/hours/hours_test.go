@@ -15,6 +15,7 @@ import (
 	"github.com/nyaruka/phonenumbers"
 
 	"github.com/flowroute-worker/flowroute-worker/flowroute"
+	"github.com/flowroute-worker/flowroute-worker/jobs"
 	"github.com/flowroute-worker/flowroute-worker/jobs/campaign/hours"
 )
 
@@ -29,7 +30,7 @@ func zone(t testing.TB, name string) *time.Location {
 
 func newClock(t testing.TB, window string) *hours.Clock {
 	t.Helper()
-	w, err := hours.ParseWindow(window)
+	w, err := jobs.ParseSendingHours(window)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -236,7 +237,7 @@ func TestNextByItsDefinition(t *testing.T) {
 	numbers := []string{seattle, newYork, phoenix, alaska, newfoundland, british, delhi, "+61255550100", "+56221234567", "+4530123456", "+212520123456"}
 	for range 300 {
 		start := draw.IntN(24 * 60)
-		window := hours.Window{Start: time.Duration(start) * time.Minute, End: time.Duration(start+1+draw.IntN(24*60-start)) * time.Minute}
+		window := jobs.SendingHours{Start: time.Duration(start) * time.Minute, End: time.Duration(start+1+draw.IntN(24*60-start)) * time.Minute}
 		clock, err := hours.New(window, zone(t, "America/New_York"))
 		if err != nil {
 			t.Fatal(err)
@@ -310,13 +311,13 @@ func TestManyAtOnce(t *testing.T) {
 func TestParseWindow(t *testing.T) {
 	t.Parallel()
 	for _, text := range []string{"08:00-21:00", "00:00-24:00", "23:59-24:00", "00:00-00:01"} {
-		window, err := hours.ParseWindow(text)
+		window, err := jobs.ParseSendingHours(text)
 		if err != nil || window.String() != text {
 			t.Errorf("%s: got %v, %v", text, window, err)
 		}
 	}
 	for _, text := range []string{"", "08:00", "08:00-", "-21:00", "8:00-21:00", "21:00-08:00", "08:00-08:00", "08:00-24:01", "24:00-24:00", "08:00 - 21:00", "08:00-21:00-22:00", "08:60-21:00"} {
-		if window, err := hours.ParseWindow(text); !errors.Is(err, hours.ErrWindow) {
+		if window, err := jobs.ParseSendingHours(text); !errors.Is(err, jobs.ErrSendingHours) {
 			t.Errorf("%q: got %v, %v", text, window, err)
 		}
 	}
@@ -324,12 +325,12 @@ func TestParseWindow(t *testing.T) {
 
 func TestNewRefuses(t *testing.T) {
 	t.Parallel()
-	for _, window := range []hours.Window{{}, {Start: -time.Hour, End: time.Hour}, {Start: 1, End: time.Hour}, {End: 25 * time.Hour}} {
-		if _, err := hours.New(window, time.UTC); !errors.Is(err, hours.ErrWindow) {
+	for _, window := range []jobs.SendingHours{{}, {Start: -time.Hour, End: time.Hour}, {Start: 1, End: time.Hour}, {End: 25 * time.Hour}} {
+		if _, err := hours.New(window, time.UTC); !errors.Is(err, jobs.ErrSendingHours) {
 			t.Errorf("%v: got %v", window, err)
 		}
 	}
-	if _, err := hours.New(hours.Window{End: time.Hour}, nil); err == nil {
+	if _, err := hours.New(jobs.SendingHours{End: time.Hour}, nil); err == nil {
 		t.Error("got no error without a fallback")
 	}
 }

@@ -1,65 +1,15 @@
 package hours
 
 import (
-	"errors"
-	"fmt"
-	"strings"
 	"time"
+
+	"github.com/flowroute-worker/flowroute-worker/jobs"
 )
 
 const day = 24 * time.Hour
 
-// Window is a part of the day, [Start, End) by the wall clock, in whole minutes
-// since midnight. It lies within one day: a window over midnight is refused,
-// since nobody means to text people through the night, and 21:00-08:00 is the
-// window of every day read the wrong way round.
-type Window struct {
-	Start, End time.Duration
-}
-
-// ErrWindow is what [ParseWindow] and [New] say about a window that is none.
-var ErrWindow = errors.New("must be hours of one day such as 08:00-21:00, the first before the second (24:00 is the end of the day)")
-
-// ParseWindow reads a window like "08:00-21:00"; "00:00-24:00" is always. Errors:
-// [ErrWindow].
-func ParseWindow(text string) (Window, error) {
-	from, to, _ := strings.Cut(text, "-")
-	start, okStart := timeOfDay(from)
-	end, okEnd := timeOfDay(to)
-	w := Window{Start: start, End: end}
-	if !okStart || !okEnd {
-		return Window{}, ErrWindow
-	}
-	if err := w.check(); err != nil {
-		return Window{}, err
-	}
-	return w, nil
-}
-
-// String is what [ParseWindow] reads.
-func (w Window) String() string {
-	clock := func(d time.Duration) string { return fmt.Sprintf("%02d:%02d", d/time.Hour, d%time.Hour/time.Minute) }
-	return clock(w.Start) + "-" + clock(w.End)
-}
-
-func (w Window) check() error {
-	whole := w.Start%time.Minute == 0 && w.End%time.Minute == 0
-	if w.Start < 0 || w.Start >= w.End || w.End > day || !whole {
-		return ErrWindow
-	}
-	return nil
-}
-
-func timeOfDay(text string) (time.Duration, bool) {
-	if text == "24:00" {
-		return day, true
-	}
-	t, err := time.Parse("15:04", text)
-	if err != nil || len(text) != len("15:04") {
-		return 0, false
-	}
-	return time.Duration(t.Hour())*time.Hour + time.Duration(t.Minute())*time.Minute, true
-}
+// window is the part of the day, as jobs.SendingHours has it.
+type window jobs.SendingHours
 
 // found is what find found.
 type found struct {
@@ -77,7 +27,7 @@ func (f *found) holds(now time.Time) bool {
 }
 
 // find looks for the first time that all zones allow, and how long it goes on.
-func (w Window) find(now time.Time, locations []*time.Location) *found {
+func (w window) find(now time.Time, locations []*time.Location) *found {
 	// Seconds are enough: windows and changes of clocks begin on whole ones.
 	t := now.Unix()
 	for horizon := t + int64(Horizon/time.Second); t < horizon; {
@@ -104,7 +54,7 @@ type stretch struct{ from, until int64 }
 
 // common is where the stretches of all zones that end next after t overlap; from
 // is not before until when they do not.
-func (w Window) common(t int64, locations []*time.Location) stretch {
+func (w window) common(t int64, locations []*time.Location) stretch {
 	s := w.in(locations[0], t)
 	for _, location := range locations[1:] {
 		other := w.in(location, t)
@@ -115,7 +65,7 @@ func (w Window) common(t int64, locations []*time.Location) stretch {
 
 // in returns the first stretch that a zone allows and that ends after t, begun at
 // t at the earliest.
-func (w Window) in(location *time.Location, t int64) stretch {
+func (w window) in(location *time.Location, t int64) stretch {
 	const secondsPerDay = int64(day / time.Second)
 	first := t
 	for {
