@@ -42,7 +42,7 @@ func rooms() []room {
 		{"jobs/campaign/template", ""},
 		{"jobs/campaign/intake", "flowroute jobs"},
 		{"jobs/campaign/hours", "flowroute jobs phonenumbers"},
-		{"jobs/campaign", "flowroute jobs/ledger jobs jobs/suppress jobs/mdr jobs/inventory jobs/campaign/template jobs/campaign/intake jobs/campaign/hours go-redis phonenumbers uuid"},
+		{"jobs/campaign", "flowroute jobs/ledger jobs jobs/internal/lease jobs/suppress jobs/inventory jobs/campaign/template jobs/campaign/intake jobs/campaign/hours go-redis phonenumbers uuid"},
 		{"jobs/reconcile", "flowroute jobs/ledger jobs jobs/suppress jobs/mdr jobs/inventory go-redis phonenumbers"},
 		{"jobs/console", "flowroute jobs/ledger jobs jobs/suppress jobs/mdr jobs/inventory jobs/campaign jobs/reconcile asynq go-redis"},
 		{"jobs/httpapi", "flowroute jobs/ledger jobs jobs/events jobs/suppress jobs/mdr jobs/inventory jobs/campaign jobs/reconcile jobs/console asynq asynqmon go-redis prometheus uuid"},

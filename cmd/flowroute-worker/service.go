@@ -13,6 +13,7 @@ import (
 
 	"github.com/flowroute-worker/flowroute-worker/flowroute"
 	"github.com/flowroute-worker/flowroute-worker/jobs"
+	"github.com/flowroute-worker/flowroute-worker/jobs/campaign"
 	"github.com/flowroute-worker/flowroute-worker/jobs/inventory"
 	"github.com/flowroute-worker/flowroute-worker/jobs/ledger"
 	"github.com/flowroute-worker/flowroute-worker/jobs/mdr"
@@ -66,6 +67,7 @@ type service struct {
 	records   *mdr.Store
 	numbers   *inventory.Store
 	optOuts   *suppress.Store
+	campaigns *campaign.Store
 	scheduler *scheduler.Scheduler
 	registry  *prometheus.Registry
 	otp       otpShare
@@ -96,6 +98,9 @@ func newService(ctx context.Context, s settings, r redisClients, log *slog.Logge
 		return nil, err
 	}
 	if v.optOuts, err = suppress.New(r.producer, s.optOutOptions()); err != nil {
+		return nil, err
+	}
+	if v.campaigns, err = s.newCampaigns(r.producer); err != nil {
 		return nil, err
 	}
 	if err := v.connect(ctx); err != nil {
@@ -182,10 +187,11 @@ func (v *service) run(ctx context.Context) error {
 		intake = append(intake, part{"scheduler", v.scheduler.Run})
 	}
 	if v.o.roles.worker {
-		w, err := v.newWorker()
+		w, feeder, err := v.newWorker()
 		if err != nil {
 			return err
 		}
+		intake = append(intake, part{"feeder", feeder.Run})
 		r, err := v.newResolver(w.Resend)
 		if err != nil {
 			return err
@@ -214,34 +220,44 @@ func (v *service) heed(ctx context.Context, records []flowroute.MDR) error {
 	return err
 }
 
-func (v *service) newWorker() (*worker.Worker, error) {
+func (v *service) newWorker() (*worker.Worker, *campaign.Feeder, error) {
 	options := v.jobOptions()
 	options.Logger = v.log
 	client, err := jobs.NewClient(v.redis.worker, options)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	api := v.api.WithGate(worker.Gate(v.limiter, ratelimit.LaneSync))
 	draining := func(err error) bool { return errors.Is(err, ratelimit.ErrDraining) }
 	records, err := mdr.NewSyncer(v.records, api, v.jobs.Ledger(), mdr.SyncerOptions{Logger: v.log, FirstReach: v.o.firstReach, GiveUp: draining, Inbound: v.heed})
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	numbers, err := inventory.NewSyncer(v.numbers, api, inventory.SyncerOptions{Logger: v.log, GiveUp: draining})
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	guard, err := worker.NewGuard(worker.GuardOptions{
 		Ledger: v.jobs.Ledger(), Window: v.o.writeWindow, Timeout: v.Timeout, Settle: v.AmbiguousSettle, Logger: v.log,
 	})
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	return worker.New(worker.Options{
+	clocks, err := campaign.NewClocks(v.SendingZone.Location())
+	if err != nil {
+		return nil, nil, err
+	}
+	feeder, err := v.newFeeder(client, clocks)
+	if err != nil {
+		return nil, nil, err
+	}
+	capped := &campaignCaps{store: v.campaigns, known: map[ledger.ID][]ratelimit.Cap{}}
+	w, err := worker.New(worker.Options{
 		Redis: v.redis.worker, Jobs: client, API: v.api, Limiter: v.limiter, Account: v.account,
 		Syncs: map[ledger.Type]worker.Syncer{ledger.SyncMDR: records, ledger.SyncNumbers: numbers}, Numbers: v.numbers, OptOuts: v.optOuts,
 		Guard: guard, Callback: v.receiptURL(),
 		Timeout: v.Timeout, Settle: v.AmbiguousSettle, GiveUp: v.AmbiguousMax, Concurrency: v.WorkerConcurrency,
-		Rates: v.limits, Caps: v.caps.of(), ShutdownTimeout: v.ShutdownTimeout, Poll: v.o.poll, Metrics: v.metrics, Logger: v.log,
+		Rates: v.limits, Caps: v.caps.of(), CampaignCaps: capped.of, Closed: clocks.Closed, ShutdownTimeout: v.ShutdownTimeout, Poll: v.o.poll, Metrics: v.metrics, Logger: v.log,
 	})
+	return w, feeder, err
 }
