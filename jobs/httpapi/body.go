@@ -6,7 +6,6 @@ import (
 	"io"
 	"mime"
 	"net/http"
-	"os"
 	"strings"
 )
 
@@ -38,19 +37,22 @@ func readBody(w http.ResponseWriter, r *http.Request, limit int64) ([]byte, erro
 	if r.ContentLength > limit {
 		return nil, tooLargeProblem(limit) // before a byte of it is read
 	}
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, limit))
-	if err == nil {
-		return body, nil
-	}
+	return readWhole(http.MaxBytesReader(w, r.Body, limit), limit)
+}
+
+// readWhole reads what fits within the limit, or says why not.
+func readWhole(r io.Reader, limit int64) ([]byte, error) {
+	body, err := io.ReadAll(io.LimitReader(r, limit+1))
 	if tooLarge, ok := errors.AsType[*http.MaxBytesError](err); ok {
 		return nil, tooLargeProblem(tooLarge.Limit)
 	}
-	if errors.Is(err, os.ErrDeadlineExceeded) {
-		return nil, newProblem(http.StatusRequestTimeout, codeSlow, "The body took too long to arrive. Nothing was taken.").
-			with("Connection", "close").because(err)
+	if err != nil {
+		return nil, inputProblem(err, "Nothing was taken.")
 	}
-	return nil, newProblem(http.StatusBadRequest, codeCut, "The body ended early. Nothing was taken.").
-		with("Connection", "close").because(err)
+	if int64(len(body)) > limit { // of gzip
+		return nil, tooLargeProblem(limit)
+	}
+	return body, nil
 }
 
 func writeJSON(w http.ResponseWriter, status int, v any) error {

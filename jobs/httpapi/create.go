@@ -2,6 +2,7 @@ package httpapi
 
 import (
 	"context"
+	"mime"
 	"net/http"
 	"strings"
 	"time"
@@ -35,7 +36,11 @@ type order[T any] struct {
 	submit func(context.Context, T) (jobs.Receipt, error)
 }
 
+// postMessage takes one message as JSON, or any number as NDJSON lines.
 func (s *Server) postMessage(w http.ResponseWriter, r *http.Request) error {
+	if media, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err == nil && media == ndjson {
+		return s.postMessageLines(w, r)
+	}
 	return create(s, w, r, order[jobs.Message]{
 		"/v1/messages", jobs.DecodeMessage, func(m *jobs.Message) *string { return &m.Key }, s.o.Jobs.Send,
 	})
@@ -54,6 +59,9 @@ func (s *Server) postRouteUpdate(w http.ResponseWriter, r *http.Request) error {
 }
 
 func create[T any](s *Server, w http.ResponseWriter, r *http.Request, o order[T]) error {
+	if err := noQuery(r); err != nil {
+		return err
+	}
 	body, err := s.readJSON(w, r)
 	if err != nil {
 		return err

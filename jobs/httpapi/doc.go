@@ -5,20 +5,25 @@
 //
 // [New] with a [jobs.Client] and Redis, then [Server.Run]. A program sends
 // POST /v1/messages with a bearer token and one JSON object, gets 202 with the
-// job's id, and asks GET /v1/messages/{id} later. Errors are problem details
+// job's id, and asks GET /v1/messages/{id} later; or it sends NDJSON, a message on
+// each line, and gets a line for each while it sends. Errors are problem details
 // (RFC 9457) with a code and, where one is to blame, the field.
 //
 // # Guarantees
 //
-//   - What was answered with 202 is written down. A request whose body has
-//     arrived is carried through even when its client goes away.
-//   - Nothing but health, the login page and its style is open without a login,
-//     as long as there are tokens. Without tokens the server listens on loopback
-//     only, and Host and Origin are checked, so that no foreign web page can send
-//     texts or read anything.
+//   - What was answered with 202, or with a line that says so, is written down. A
+//     request whose body has arrived is carried through even when its client goes
+//     away; of lines only those that were on their way to Redis.
+//   - Nothing but health, /openapi.yaml, the login page and its style is open without
+//     a login, as long as there are tokens; and the webhooks, which have a secret in
+//     their path, and /metrics when it is made so. Without tokens the server listens
+//     on loopback only, and Host and Origin are checked, so that no foreign web page
+//     can send texts or read anything.
 //   - No request that changes something is taken from another origin.
-//   - Bodies are bounded; answers and logs show no message body, no token and no
-//     whole number that came in by mistake. A slow client costs one connection.
+//   - Bodies are bounded, and of NDJSON each line; answers and logs show no message
+//     body, no token and no whole number that came in by mistake. A slow client costs
+//     one connection; one that sends lines and does not read costs a bounded file as
+//     well, and none that writes all before it reads hangs.
 //   - The queue pages share the caller's Redis client, look only unless told
 //     otherwise, hide what payloads say, and load nothing from outside.
 //

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
-	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -38,9 +37,6 @@ type streams struct {
 	feed  *events.Feed
 	slots chan struct{}
 	open  prometheus.Gauge
-
-	mu     sync.Mutex
-	drains map[*http.Server]chan struct{} // closed when that server is told to end
 }
 
 func newStreams(s *Server) *streams {
@@ -48,7 +44,7 @@ func newStreams(s *Server) *streams {
 	if err != nil {
 		panic(err) // New has seen to both
 	}
-	st := &streams{s: s, feed: feed, slots: make(chan struct{}, maxStreams), drains: map[*http.Server]chan struct{}{}}
+	st := &streams{s: s, feed: feed, slots: make(chan struct{}, maxStreams)}
 	st.open = prometheus.NewGauge(prometheus.GaugeOpts{
 		Name: "flowroute_worker_event_streams", Help: "Clients that follow GET /v1/events of this process.",
 	})
@@ -71,7 +67,7 @@ func (st *streams) serve(w http.ResponseWriter, r *http.Request) error {
 		return newProblem(http.StatusServiceUnavailable, codeTooManyStreams,
 			"%d clients follow this server already. Share one stream, or ask another server.", maxStreams).with("Retry-After", "30")
 	}
-	over := st.drainOf(r)
+	over := st.s.drains.of(r)
 	ctx, cancel := context.WithTimeout(r.Context(), patience)
 	newest, err := st.feed.Newest(ctx) // also to say at once that Redis is not there
 	cancel()
@@ -113,24 +109,6 @@ func placeOf(r *http.Request) (after events.ID, given bool, err error) {
 		}
 	}
 	return after, given, q.err()
-}
-
-// drainOf is closed when the server of the request begins to shut down: it waits for
-// running requests, and this one would never end.
-func (st *streams) drainOf(r *http.Request) <-chan struct{} {
-	server, ok := r.Context().Value(http.ServerContextKey).(*http.Server)
-	if !ok {
-		return nil
-	}
-	st.mu.Lock()
-	defer st.mu.Unlock()
-	over, known := st.drains[server]
-	if !known {
-		over = make(chan struct{})
-		st.drains[server] = over
-		server.RegisterOnShutdown(sync.OnceFunc(func() { close(over) }))
-	}
-	return over
 }
 
 // follow writes what comes after the client's place until something ends it.

@@ -20,3 +20,15 @@ func ReadReceipt(body []byte) (string, error) {
 	got, err := readReceipt(body)
 	return got.mdr, err
 }
+
+// A Spool is what answers rest in.
+type (
+	Spool        = spool
+	SpoolOptions = spoolOptions
+)
+
+// NewSpool makes one.
+func NewSpool(o SpoolOptions) *Spool { return newSpool(o) }
+
+// MaxUploads is how many streams of messages a server takes at once.
+const MaxUploads = maxUploads

@@ -31,6 +31,9 @@ func (s *Server) getOf(k kind) handler {
 }
 
 func (s *Server) readJob(r *http.Request) (jobs.Job, error) {
+	if err := noQuery(r); err != nil {
+		return jobs.Job{}, err
+	}
 	ctx, cancel := context.WithTimeout(r.Context(), patience)
 	defer cancel()
 	return s.o.Jobs.Get(ctx, r.PathValue("id"))

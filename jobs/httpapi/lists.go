@@ -59,11 +59,7 @@ func (s *Server) getNumbers(w http.ResponseWriter, r *http.Request) error {
 }
 
 func (s *Server) getRoutes(w http.ResponseWriter, r *http.Request) error {
-	q, err := readQuery(r)
-	if err != nil {
-		return err
-	}
-	if err := q.err(); err != nil {
+	if err := noQuery(r); err != nil {
 		return err
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), patience)
@@ -105,6 +101,9 @@ func (s *Server) getMDRs(w http.ResponseWriter, r *http.Request) error {
 
 // getLimits answers with the limiter's view.
 func (s *Server) getLimits(w http.ResponseWriter, r *http.Request) error {
+	if err := noQuery(r); err != nil {
+		return err
+	}
 	ctx, cancel := context.WithTimeout(r.Context(), patience)
 	defer cancel()
 	limits, err := s.o.Limits(ctx)

@@ -217,6 +217,8 @@ func (c *contract) goodOnes(b *bundle) []exchange {
 		{op: "POST /v1/messages", body: goodMessage, headers: []string{"Idempotency-Key", `"order-17"`}, status: 202},
 		{op: "POST /v1/messages", body: `{"v":1,"from":"+12065550100","to":"(206) 555-0123","media_urls":["https://example.com/cat.jpg"],"is_mms":true,` +
 			`"send_at":"2026-01-31T10:00:00-08:00","expires_at":"` + time.Now().Add(time.Hour).UTC().Format(time.RFC3339) + `","priority":"otp","campaign":"spring","key":"k2"}`, status: 202},
+		{op: "POST /v1/messages", body: goodMessage + "\n\n" + keyedMessage, headers: []string{"Content-Type", asLines, "Idempotency-Key", "file"}, status: 200},
+		{op: "POST /v1/messages", path: "/v1/messages?results=errors", body: goodMessage, headers: []string{"Content-Type", asLines}, status: 200},
 		{op: "GET /v1/messages/{id}", path: "/v1/messages/" + queued, status: 200},
 		{op: "GET /v1/messages/{id}", path: "/v1/messages/" + lost.ID.String(), status: 200},
 		{op: "GET /v1/messages/{id}", path: "/v1/messages/" + waiting.ID.String(), status: 200},
@@ -291,7 +293,13 @@ func badOnes(keyed, review string) []exchange {
 		{op: messages, body: goodMessage, headers: []string{"Idempotency-Key", strings.Repeat("k", 258)}, status: 422, code: "too_long"},
 		{op: messages, body: goodMessage, headers: []string{"Content-Encoding", "gzip"}, status: 415, code: "unsupported_encoding", unsaid: true},
 		{op: messages, body: strings.Replace(keyedMessage, "swordfish", "another", 1), status: 409, code: "key_conflict"},
+		{op: messages, body: goodMessage + "\n" + with(`"bdoy":"x"`) + "\n{", headers: []string{"Content-Type", asLines}, status: 200, partly: true},
+		{op: messages, body: `{"to":"5","body":""}`, headers: []string{"Content-Type", asLines}, status: 200, partly: true},
+		{op: messages, path: "/v1/messages?results=none", body: goodMessage, headers: []string{"Content-Type", asLines}, status: 422, code: "invalid"},
+		{op: messages, path: "/v1/messages?results=errors", body: goodMessage, status: 422, code: "unknown_field", unsaid: true},
+		{op: messages, body: goodMessage, headers: []string{"Content-Type", asLines, "Content-Encoding", "gzip"}, status: 400, code: "malformed_gzip", unsaid: true},
 		{op: "DELETE /v1/messages/{id}", path: "/v1/messages/" + keyed, status: 409, code: "too_late"},
+		{op: "DELETE /v1/messages/{id}", path: "/v1/messages/" + keyed + "?force=1", status: 422, code: "unknown_field"},
 		{op: purchases, body: `{}`, status: 422, code: "required"},
 		{op: purchases, body: `{"number":"+12065550100","search":{"state":"WA"}}`, status: 422, code: "contradiction"},
 		{op: purchases, body: `{"number":"+12065550100","max_setup_cost":-1}`, status: 422, code: "invalid"},
@@ -337,11 +345,20 @@ func badOnes(keyed, review string) []exchange {
 		"/v1/routes":  {"limit=5"},
 		"/v1/mdrs":    {"limit=0", "since=yesterday", "since=-48h", "until=", "direction=up", "delivery=", "number=", "sinse=48h"},
 		"/v1/optouts": {"limit=0", "recipient=", "to=2065550123"},
+		"/v1/limits":  {"name=sms"},
 	} {
 		for _, query := range wrong {
 			all = append(all, exchange{op: "GET " + path, path: path + "?" + query, status: 422})
 		}
 	}
+	for _, path := range []string{"/v1/messages", "/v1/jobs", "/v1/number-purchases", "/v1/route-updates"} {
+		all = append(all, exchange{op: "GET " + path + "/{id}", path: path + "/" + keyed + "?fields=id", status: 422, code: "unknown_field"})
+	}
+	for _, op := range []string{purchases, updates, optOuts} {
+		_, path, _ := strings.Cut(op, " ")
+		all = append(all, exchange{op: op, path: path + "?dry=1", body: `{}`, status: 422, code: "unknown_field"})
+	}
+	all = append(all, exchange{op: "POST /v1/review/{id}", path: "/v1/review/" + review + "?as=accepted", body: `{}`, status: 422, code: "unknown_field"})
 	return all
 }
 
@@ -356,6 +373,9 @@ func (c *contract) spoil(b, local *bundle, e exchange) {
 	for status := range c.operations()[e.op].Responses.Map() {
 		bad := e
 		bad.headers = slices.Clone(e.headers)
+		if e.body != "" {
+			bad.path = path // what is wrong is to be the body alone
+		}
 		with := func(headers ...string) { bad.headers = append(bad.headers, headers...) }
 		by := b
 		switch status {

@@ -130,6 +130,9 @@ func (q *query) e164(name string) flowroute.E164 {
 
 // postOptOuts takes one opt-out as JSON, or any number as NDJSON lines.
 func (s *Server) postOptOuts(w http.ResponseWriter, r *http.Request) error {
+	if err := noQuery(r); err != nil {
+		return err
+	}
 	if media, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err == nil && media == ndjson {
 		return s.importOptOuts(w, r)
 	}
@@ -158,7 +161,8 @@ func (s *Server) postOptOuts(w http.ResponseWriter, r *http.Request) error {
 
 const (
 	ndjson = "application/x-ndjson"
-	// maxOptOuts bounds a list, in bytes: a hundred thousand lines or more.
+	// maxOptOuts bounds a list, in bytes without compression: a hundred thousand lines or
+	// more.
 	maxOptOuts = 8 << 20
 )
 
@@ -168,7 +172,14 @@ func (s *Server) importOptOuts(w http.ResponseWriter, r *http.Request) error {
 	if err := wantContentType(r, ndjson); err != nil {
 		return err
 	}
-	body, err := readBody(w, r, maxOptOuts)
+	if r.ContentLength > maxOptOuts {
+		return tooLargeProblem(maxOptOuts) // before a byte of it is read
+	}
+	text, err := unpacked(r, http.MaxBytesReader(w, r.Body, maxOptOuts))
+	if err != nil {
+		return err
+	}
+	body, err := readWhole(text, maxOptOuts)
 	if err != nil {
 		return err
 	}

@@ -30,6 +30,8 @@ const (
 	codeEncoding      = "unsupported_encoding"
 	codeSlow          = "request_timeout"
 	codeCut           = "incomplete_body"
+	codeBadGzip       = "malformed_gzip"
+	codeUnread        = "answers_not_read"
 	codeConflict      = "key_conflict"
 	codeTooLate       = "too_late"
 	codeNotInReview   = "not_in_review"

@@ -18,7 +18,7 @@ const (
 	maxLimit     = 1000
 )
 
-// query reads the parameters of a GET and collects what is wrong with them, as
+// query reads the parameters of a request and collects what is wrong with them, as
 // strictly as a body: what is not known is refused, or a misspelt filter would
 // answer with everything.
 type query struct {
@@ -35,12 +35,25 @@ func readQuery(r *http.Request, known ...string) (*query, error) {
 	for _, name := range slices.Sorted(maps.Keys(values)) {
 		switch {
 		case !slices.Contains(known, name):
-			q.refuse(shortName(name), jobs.CodeUnknownField, "no such parameter: known are "+strings.Join(known, ", "))
+			message := "no such parameter: there are none here"
+			if len(known) > 0 {
+				message = "no such parameter: known are " + strings.Join(known, ", ")
+			}
+			q.refuse(shortName(name), jobs.CodeUnknownField, message)
 		case len(values[name]) > 1:
 			q.refuse(name, jobs.CodeRepeatedField, "given twice: give it once")
 		}
 	}
 	return q, nil
+}
+
+// noQuery refuses parameters where there are none.
+func noQuery(r *http.Request) error {
+	q, err := readQuery(r)
+	if err != nil {
+		return err
+	}
+	return q.err()
 }
 
 func (q *query) refuse(field, code, message string) {

@@ -193,6 +193,9 @@ func ruled(job jobs.Job) string {
 }
 
 func (s *Server) postReview(w http.ResponseWriter, r *http.Request) error {
+	if err := noQuery(r); err != nil {
+		return err
+	}
 	body, err := s.readJSON(w, r)
 	if err != nil {
 		return err

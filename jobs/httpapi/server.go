@@ -62,9 +62,14 @@ type Options struct {
 	// MaxBody bounds the body of one job, in bytes. Defaults to
 	// [jobs.MaxPayload].
 	MaxBody int64
-	// ReadTimeout bounds how long a client may take for one request.
-	// Defaults to 30 s.
+	// ReadTimeout bounds how long a client may take for one request; of NDJSON, whose
+	// lines are answered as they come, for one line. Defaults to 30 s.
 	ReadTimeout time.Duration
+	// SpoolSize bounds, in bytes, what the answers to one such request take on the disk
+	// while its client does not read them. Defaults to 512 MiB; negative: no disk.
+	SpoolSize int64
+	// SpoolDir is where they rest. Defaults to [os.TempDir].
+	SpoolDir string
 	// DrainTimeout bounds how long running requests are awaited at the end.
 	// Defaults to 10 s.
 	DrainTimeout time.Duration
@@ -85,6 +90,8 @@ type Server struct {
 	counted  *prometheus.Registry
 	mux      *http.ServeMux
 	routes   map[string]route // by pattern
+	drains   drains
+	uploads  chan struct{} // one for each that runs
 }
 
 // New checks the options and makes the server; it does not listen yet.
@@ -120,6 +127,7 @@ func New(o Options) (*Server, error) {
 	}
 	s := &Server{
 		o: o, log: o.Logger, auth: auth, origins: http.NewCrossOriginProtection(), queues: queues, counted: prometheus.NewRegistry(),
+		uploads: make(chan struct{}, maxUploads),
 	}
 	if s.webhooks, err = newWebhooks(s, o.WebhookSecret, s.counted); err != nil {
 		return nil, err
