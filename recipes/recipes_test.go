@@ -59,12 +59,12 @@ func recipes() []recipe {
 			prints: `table-7 is queued\n`, sends: []text{{"12065550151", "Your table is ready."}},
 		},
 		{
-			name: "curl", title: "<b>curl</b> and a shell",
-			language: "sh", file: "testdata/send.sh", command: []string{"sh"}, needs: []string{"curl", "grep", "head", "cut"},
+			name: "curl", title: "<b>curl</b> 7.71 or newer, and a shell",
+			language: "sh", file: "testdata/send.sh", command: []string{"sh"}, needs: []string{"curl", "grep", "head", "cut", "sleep"},
 			http: true, prints: accepted, sends: []text{{"12065550161", "Your order is ready."}},
 		},
 		{
-			name: "python", title: "<b>Python</b> 3.8 or newer, standard library only",
+			name: "python", title: "<b>Python</b> 3, standard library only",
 			language: "python", file: "testdata/send.py", command: []string{"python3"},
 			http: true, prints: accepted, sends: []text{{"12065550171", "Your code is 8731"}},
 		},

@@ -23,6 +23,7 @@ import (
 	"github.com/flowroute-worker/flowroute-worker/flowroute/flowroutetest"
 	"github.com/flowroute-worker/flowroute-worker/internal/childproc"
 	"github.com/flowroute-worker/flowroute-worker/jobs"
+	"github.com/flowroute-worker/flowroute-worker/jobs/ledger"
 	"github.com/flowroute-worker/flowroute-worker/jobs/redistest"
 )
 
@@ -183,11 +184,17 @@ func (s *stage) accepted(t *testing.T, id string) {
 			t.Fatal(err)
 		}
 		defer response.Body.Close()
-		var message struct{ State jobs.State }
+		var message struct {
+			State          jobs.State
+			Reason, Detail string
+		}
 		if err := json.NewDecoder(response.Body).Decode(&message); err != nil {
 			t.Fatal(err)
 		}
-		return message.State == "accepted"
+		if message.State != "" && message.State.Final() && message.State != ledger.Accepted {
+			t.Fatalf("%s: got %+v, want it accepted", id, message)
+		}
+		return message.State == ledger.Accepted
 	})
 }
 
