@@ -23,14 +23,15 @@ var (
 )
 
 // Park lets a queued job wait for a limit of its own. It needs no task while it is
-// parked, in which it is found by place, the oldest first. False: it is not queued any
-// more, or the generation is outrun. It may be called again, for another place too.
-func (l *Ledger) Park(ctx context.Context, id ID, generation int, place string) (bool, error) {
+// parked, in which it is found by place, the oldest first. It returns how many wait there
+// then; 0: it is not queued any more, or the generation is outrun. It may be called again,
+// for another place too.
+func (l *Ledger) Park(ctx context.Context, id ID, generation int, place string) (waiting int, err error) {
 	r := l.run(ctx, scriptPark, id.String(), id[:], generation, place)
 	if r.err != nil {
-		return false, fmt.Errorf("park job: %w", r.err)
+		return 0, fmt.Errorf("park job: %w", r.err)
 	}
-	return r.text(0) == "parked", nil
+	return int(r.int(1)), nil
 }
 
 // Unpark takes up to that many jobs from a place, the oldest of those created at that

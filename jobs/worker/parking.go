@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"math"
 	"sync"
 	"time"
 
@@ -31,18 +32,18 @@ type parking struct {
 
 	mu     sync.Mutex
 	ctx    context.Context // of run; nil before
-	served map[Place]bool
+	takers map[Place]int   // who wait for permits at a place
 	work   sync.WaitGroup
 }
 
-func newParking(w *Worker) *parking { return &parking{Worker: w, served: map[Place]bool{}} }
+func newParking(w *Worker) *parking { return &parking{Worker: w, takers: map[Place]int{}} }
 
 // park lets a message wait at its place. One that is not to be posted any more ends
 // instead.
 func (w *Worker) park(ctx context.Context, job ledger.Job, at Place) error {
-	parked, err := w.ledger.Park(ctx, job.ID, job.Generation, at.String())
-	if err != nil || parked {
-		w.parking.serve(at)
+	waiting, err := w.ledger.Park(ctx, job.ID, job.Generation, at.String())
+	if err != nil || waiting > 0 {
+		w.parking.serve(at, waiting)
 		return err
 	}
 	_, err = w.ready(ctx, job)
@@ -61,11 +62,11 @@ func (p *parking) run(ctx context.Context) {
 		if err != nil && ctx.Err() == nil {
 			p.log.WarnContext(ctx, "places where messages wait not read", "err", err)
 		}
-		for text := range places {
+		for text, waiting := range places {
 			if campaign, held := ledger.CampaignHeldAt(text); held {
 				p.release(ctx, campaign)
 			} else if at, ok := ParsePlace(text); ok {
-				p.serve(at)
+				p.serve(at, waiting)
 			} else {
 				p.log.WarnContext(ctx, "messages wait at a place that this version does not know", "limit_key", text)
 			}
@@ -90,19 +91,51 @@ func (p *parking) wait() {
 	}
 }
 
-// serve sees to it that somebody waits for permits for this place.
-func (p *parking) serve(at Place) {
+// serve sees to it that enough wait for permits for this place: for each message there one,
+// as long as that is of use, so that they get their turns as those in a queue do.
+func (p *parking) serve(at Place, waiting int) {
+	most := p.enough(at)
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.ctx == nil || p.ctx.Err() != nil || p.served[at] {
+	if p.ctx == nil || p.ctx.Err() != nil {
 		return
 	}
-	p.served[at] = true
-	ctx := p.ctx
-	p.work.Go(func() {
-		for ctx.Err() == nil && p.post(ctx, at) {
+	for ctx := p.ctx; p.takers[at] < min(max(waiting, 1), most); {
+		p.takers[at]++
+		p.work.Go(func() {
+			for ctx.Err() == nil && p.post(ctx, at) {
+			}
+		})
+	}
+}
+
+// takersFor is how long the messages of a place may have to wait in line with all others:
+// so many wait there that its limit is used all the same.
+const takersFor = 4 * time.Second
+
+// enough is how many takers a place needs at most.
+func (p *parking) enough(at Place) int {
+	perSecond := 0.0
+	if at.Kind == ratelimit.KindMMS {
+		perSecond = p.o.Rates.MMS.PerSecond()
+	}
+	for _, limit := range p.caps(at) {
+		if rate := limit.Rate.PerSecond(); rate > 0 && (perSecond == 0 || rate < perSecond) {
+			perSecond = rate
 		}
-	})
+	}
+	return min(max(int(math.Ceil(perSecond*takersFor.Seconds())), 1), p.o.Concurrency)
+}
+
+// superfluous reports whether the caller is not needed any more where so many are left.
+func (p *parking) superfluous(at Place, left int) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if n := p.takers[at]; n <= 1 || left >= n {
+		return false
+	}
+	p.takers[at]--
+	return true
 }
 
 // post takes permits and posts messages until none is left at the place. It reports
@@ -125,7 +158,11 @@ func (p *parking) post(ctx context.Context, at Place) (again bool) {
 			p.rest(ctx, err)
 			return true
 		}
-		job, left, err := p.next(ctx, at, from)
+		var job ledger.Job
+		left := 0
+		if from, err = p.postable(ctx, at); err == nil { // the permit may have been long in coming
+			job, left, err = p.next(ctx, at, from)
+		}
 		if err != nil || job.ID.IsZero() {
 			p.unused(ctx, a)
 			<-room
@@ -139,8 +176,12 @@ func (p *parking) post(ctx context.Context, at Place) (again bool) {
 				defer func() { <-room }()
 				p.one(ctx, at, job, a)
 			})
-		case left == 0:
+		}
+		switch {
+		case left == 0 && job.ID.IsZero():
 			p.leave(ctx, at)
+			return false
+		case p.superfluous(at, left):
 			return false
 		}
 	}
@@ -212,11 +253,18 @@ func (p *parking) next(ctx context.Context, at Place, from time.Time) (job ledge
 // leave ends the service of a place where nobody waits, unless somebody has come.
 func (p *parking) leave(ctx context.Context, at Place) {
 	p.mu.Lock()
-	delete(p.served, at)
+	p.takers[at]--
+	last := p.takers[at] == 0
+	if last {
+		delete(p.takers, at)
+	}
 	p.mu.Unlock()
+	if !last {
+		return
+	}
 	places, err := p.ledger.Parked(ctx)
 	if err == nil && places[at.String()] > 0 {
-		p.serve(at)
+		p.serve(at, places[at.String()])
 	}
 }
 
