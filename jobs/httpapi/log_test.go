@@ -41,7 +41,7 @@ func TestOneLineARequest(t *testing.T) {
 		method, route, level, login, reason string
 		status                              float64
 	}{
-		{"GET", "GET /v1/jobs/{id}", "INFO", "app", "not_found", 404},
+		{"GET", "GET /v1/jobs/{id}", "INFO", "app", "unknown_field", 422},
 		{"POST", "POST /v1/messages", "INFO", "app", "", 202},
 		{"GET", "", "INFO", "app", "not_found", 404},
 		{"POST", "POST /v1/messages", "INFO", "", "unauthorized", 401},

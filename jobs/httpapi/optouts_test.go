@@ -191,6 +191,24 @@ func TestOptOutLines(t *testing.T) {
 	b.do("POST", "/v1/optouts", "{}", "Content-Type", asLines+"; charset=latin1").wantProblem(t, 415, "unsupported_content_type")
 }
 
+func TestOptOutLinesPacked(t *testing.T) {
+	t.Parallel()
+	b := withOptOuts(t, redistest.New(t).Client())
+	post := func(body, encoding string) answer {
+		return b.do("POST", "/v1/optouts", body, "Content-Type", asLines, "Content-Encoding", encoding)
+	}
+	const line = `{"recipient":"+12065550123"}`
+	if list := answers(t, post(zipped(t, line+"\n"+line), "gzip").want(t, 200)); len(list) != 2 || list[0]["state"] != "added" || list[1]["state"] != "known" {
+		t.Errorf("got %v", list)
+	}
+	post(line, "identity").want(t, 200)
+	post(line, "gzip").wantProblem(t, 400, "malformed_gzip")
+	post(zipped(t, line)[:30], "gzip").wantProblem(t, 400, "incomplete_body")
+	post(line, "br").wantProblem(t, 415, "unsupported_encoding")
+	post(zipped(t, strings.Repeat(" ", 8<<20+1)), "gzip").wantProblem(t, 413, "too_large")
+	b.do("POST", "/v1/optouts", line, "Content-Encoding", "gzip").wantProblem(t, 415, "unsupported_encoding")
+}
+
 // TestOptOutLinesFromOneWhoReadsLate: a client that writes everything before it reads
 // anything must not hang.
 func TestOptOutLinesFromOneWhoReadsLate(t *testing.T) {
