@@ -138,6 +138,7 @@ func (c *check) group(g *group) {
 		}
 		ids[a.ID] = true
 		switch {
+		case !found && a.Row && a.Cancelled: // none was made
 		case !found && a.At.IsZero():
 			unheard++ // nobody was told that it is taken
 		case !found && a.Exposed:

@@ -8,6 +8,7 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -15,6 +16,7 @@ import (
 
 	"github.com/flowroute-worker/flowroute-worker/flowroute"
 	"github.com/flowroute-worker/flowroute-worker/jobs"
+	"github.com/flowroute-worker/flowroute-worker/jobs/campaign"
 	"github.com/flowroute-worker/flowroute-worker/jobs/inventory"
 	"github.com/flowroute-worker/flowroute-worker/jobs/ledger"
 	"github.com/flowroute-worker/flowroute-worker/jobs/mdr"
@@ -42,7 +44,7 @@ func (w *workerOrder) run(ctx context.Context, out io.Writer, log *slog.Logger) 
 	if err := s.connect(ctx); err != nil {
 		return err
 	}
-	runs, err := s.parts()
+	runs, err := s.parts(ctx)
 	if err != nil {
 		return err
 	}
@@ -90,7 +92,7 @@ func (s *service) close() {
 }
 
 // parts makes everything that runs.
-func (s *service) parts() (parts, error) {
+func (s *service) parts(ctx context.Context) (parts, error) {
 	t := s.o.Times
 	syncs, numbers, err := s.syncs()
 	if err != nil {
@@ -107,12 +109,24 @@ func (s *service) parts() (parts, error) {
 	if err != nil {
 		return nil, err
 	}
+	campaigns, err := campaign.New(s.asks, campaign.Options{})
+	if err != nil {
+		return nil, err
+	}
+	clocks, err := campaign.NewClocks(time.UTC)
+	if err != nil {
+		return nil, err
+	}
 	w, err := worker.New(worker.Options{
 		Redis: s.redis, Jobs: s.jobs, API: s.api, Limiter: s.limiter, Account: account, Syncs: syncs, Numbers: numbers,
 		Guard: guard, Callback: callback, Trace: s.o.Die.trace(),
-		Rates: s.o.Limits, Timeout: t.Timeout, Settle: t.Settle, GiveUp: t.Max, ShutdownTimeout: 10 * time.Second,
+		Rates: s.o.Limits, CampaignCaps: capsOf(ctx, campaigns), Closed: clocks.Closed, Timeout: t.Timeout, Settle: t.Settle, GiveUp: t.Max, ShutdownTimeout: 10 * time.Second,
 		Sweep: time.Second, Poll: 20 * time.Millisecond, Concurrency: 24, Logger: s.log,
 	})
+	if err != nil {
+		return nil, err
+	}
+	feeder, err := campaign.NewFeeder(campaign.FeederOptions{Store: campaigns, Jobs: s.jobs, Clocks: clocks, Rate: s.o.Limits.SMS.PerSecond(), Logger: s.log})
 	if err != nil {
 		return nil, err
 	}
@@ -123,7 +137,7 @@ func (s *service) parts() (parts, error) {
 	if err != nil {
 		return nil, err
 	}
-	return parts{{w.Run, resolver.Run}, {s.limiter.Run}}, nil
+	return parts{{feeder.Run}, {w.Run, resolver.Run}, {s.limiter.Run}}, nil
 }
 
 func (s *service) syncs() (map[ledger.Type]worker.Syncer, *inventory.Store, error) {
@@ -146,6 +160,28 @@ func (s *service) syncs() (map[ledger.Type]worker.Syncer, *inventory.Store, erro
 		return nil, nil, err
 	}
 	return map[ledger.Type]worker.Syncer{ledger.SyncMDR: syncRecords, ledger.SyncNumbers: syncNumbers}, numbers, nil
+}
+
+// capsOf gives the worker the limits of campaigns.
+func capsOf(ctx context.Context, campaigns *campaign.Store) func(ledger.ID) []ratelimit.Cap {
+	var known sync.Map
+	return func(id ledger.ID) []ratelimit.Cap {
+		if caps, ok := known.Load(id); ok {
+			return caps.([]ratelimit.Cap)
+		}
+		ctx, cancel := context.WithTimeout(ctx, time.Second)
+		defer cancel()
+		c, err := campaigns.Get(ctx, id)
+		if err != nil {
+			return nil
+		}
+		var caps []ratelimit.Cap
+		if c.Spec.Rate > 0 {
+			caps = []ratelimit.Cap{{Name: "campaign:" + id.String(), Rate: ratelimit.Rate{N: int(c.Spec.Rate), Per: time.Second}}}
+		}
+		known.Store(id, caps)
+		return caps
+	}
 }
 
 // callback is an address to which the simulator posts nothing, so that receipts

@@ -11,7 +11,7 @@ import (
 
 // compare gathers the evidence, judges it and makes the report.
 func (r *run) compare(ctx context.Context) (Report, error) {
-	asked, repeated, problems := r.producer.all()
+	asked, repeated, problems := r.asked()
 	jobs, err := r.read(ctx, asked)
 	if err != nil {
 		return Report{}, fmt.Errorf("read the ledger: %w", err)
@@ -28,7 +28,7 @@ func (r *run) compare(ctx context.Context) (Report, error) {
 		return Report{}, err
 	}
 	report := newReport(r.o, e, Check(e))
-	report.Repeated = repeated
+	report.Repeated, report.Campaigns, report.Pauses = repeated, len(r.plan.Campaigns), r.campaigns.pauses
 	for _, problem := range problems {
 		report.WrongState++
 		report.Findings = append(report.Findings, Finding{Kind: "producer", Text: problem})

@@ -16,6 +16,8 @@ import (
 type Plan struct {
 	Items []Item // in the order in which they are asked for
 	Steps []Step // in the order of their times
+	// Campaigns come beside the items.
+	Campaigns []Campaign
 }
 
 // Item is one job that the producer asks for. One of Message, Purchase, Update and
@@ -68,6 +70,7 @@ func NewPlan(o Options) Plan {
 	p := Plan{}
 	p.Items = newLoad(o, rand.New(rand.NewPCG(o.Seed, 1)))
 	p.Steps = newTrouble(o, rand.New(rand.NewPCG(o.Seed, 2)))
+	p.Campaigns = newCampaigns(o, rand.New(rand.NewPCG(o.Seed, 5)))
 	return p
 }
 

@@ -25,6 +25,7 @@ type Asked struct {
 	Exposed   bool // without a key, and a rollback may have taken its job away
 	Cancelled bool // a cancel was answered
 	Tried     bool // a call was made, whatever was answered
+	Row       bool // of a campaign; of one that was cancelled there need be no job
 }
 
 // producer asks for the plan's items as another program would: until each call

@@ -24,6 +24,9 @@ type Report struct {
 	Messages  int `json:"messages"` // asked for
 	Twins     int `json:"twins"`    // of them, those whose text was asked for more than once
 	NoKey     int `json:"no_key"`
+	Rows      int `json:"rows"` // of campaigns, of the messages
+	Campaigns int `json:"campaigns"`
+	Pauses    int `json:"pauses"` // of campaigns
 	Purchases int `json:"purchases"`
 	Updates   int `json:"updates"`
 	Repeated  int `json:"repeated"` // asked for again after a rollback
@@ -66,6 +69,9 @@ func newReport(o Options, e Evidence, v Verdict) Report {
 			texts[groupKey(a.Message.From, a.Message.To, a.Message.Body, false)]++
 			if a.Key() == "" {
 				r.NoKey++
+			}
+			if a.Row {
+				r.Rows++
 			}
 		case a.Purchase != nil:
 			r.Purchases++
@@ -131,6 +137,7 @@ func (r Report) Print(out io.Writer) error {
 	}
 	row("run", "seed %d, %s, times 1/%g", r.Seed, kind, r.Scale)
 	row("asked for", "%d messages (%d twins, %d without a key), %d purchases, %d route updates", r.Messages, r.Twins, r.NoKey, r.Purchases, r.Updates)
+	row("campaigns", "%d with %d of the messages, paused %d times, one cancelled", r.Campaigns, r.Rows, r.Pauses)
 	row("lost", "%d", r.Lost)
 	row("duplicated", "%d", r.Duplicated)
 	row("bought twice", "%d", r.BoughtTwice)

@@ -30,10 +30,11 @@ func (r *run) moving(ctx context.Context) (int, error) {
 	for _, states := range counts {
 		moving += int(states[ledger.Queued] + states[ledger.Sending] + states[ledger.Unknown])
 	}
-	if moving > 0 {
-		return moving, nil
+	campaigns, err := r.campaigns.moving(ctx)
+	if err != nil || moving+campaigns > 0 {
+		return moving + campaigns, err
 	}
-	asked, _, _ := r.producer.all()
+	asked, _, _ := r.asked()
 	jobs, err := r.read(ctx, asked)
 	if err != nil {
 		return 0, err
@@ -45,6 +46,12 @@ func (r *run) moving(ctx context.Context) (int, error) {
 		}
 	}
 	return moving, nil
+}
+
+// asked is all that was asked for so far.
+func (r *run) asked() (asked []Asked, repeated int, problems []string) {
+	asked, repeated, problems = r.producer.all()
+	return append(asked, r.campaigns.asked()...), repeated, append(problems, r.campaigns.problems...)
 }
 
 // resting: nothing will happen to the job any more without a person or a receipt.

@@ -36,6 +36,7 @@ type run struct {
 	workers   []*workerProc
 	perishing chan int
 	producer  *producer
+	campaigns *campaigner
 	ledger    *ledger.Ledger
 	began     time.Time
 	phase     phase
@@ -68,6 +69,7 @@ func Run(ctx context.Context, o Options) (Report, error) {
 	var helpers sync.WaitGroup
 	helpers.Go(func() { r.revive(helping) })
 	helpers.Go(func() { r.tell(helping) })
+	helpers.Go(func() { r.campaigns.run(helping) })
 	helpers.Go(func() { r.redis.sample(helping) })
 	err := r.play(ctx)
 	healed := time.Now()
@@ -105,6 +107,9 @@ func (r *run) setUp(ctx context.Context) (err error) {
 		return err
 	}
 	if r.producer, err = newProducer(r.redis.URL(), r.plan.Items); err != nil {
+		return err
+	}
+	if r.campaigns, err = newCampaigner(r.producer.redis, r.plan.Campaigns, &r.producer.calls); err != nil {
 		return err
 	}
 	r.ledger = r.producer.jobs.Ledger()
