@@ -13,27 +13,27 @@ import (
 func TestLife(t *testing.T) {
 	t.Parallel()
 	r := setup(t, campaign.Options{})
-	id := r.draft(campaign.Spec{Name: "spring"}, 1300)
+	id := r.draft(campaign.Spec{Name: "spring"}, 600)
 	c := r.get(id)
-	if c.State != campaign.Draft || c.Rows != 1300 || c.Segments != 1300 || c.Waiting() != 1300 {
+	if c.State != campaign.Draft || c.Rows != 600 || c.Segments != 600 || c.Waiting() != 600 {
 		t.Errorf("draft: got %+v", c)
 	}
 	if state, err := r.Start(t.Context(), id); err != nil || state != campaign.Running {
 		t.Fatalf("start: got %s, %v", state, err)
 	}
-	r.feeding(100)
-	c = r.until(id, "fed ahead", func(c *campaign.Campaign) bool { return c.Jobs[ledger.Queued] == 500 })
-	if c.Waiting() != 800 {
-		t.Errorf("got %d waiting, want 800", c.Waiting())
+	r.feeding(40)
+	c = r.until(id, "fed ahead", func(c *campaign.Campaign) bool { return c.Jobs[ledger.Queued] == 200 })
+	if c.Waiting() != 400 {
+		t.Errorf("got %d waiting, want 400", c.Waiting())
 	}
-	for row := uint32(1); row <= 1300; row++ {
+	for row := uint32(1); row <= 600; row++ {
 		r.until(id, "fed on", func(c *campaign.Campaign) bool { return c.Fed() >= int(row) })
 		if got := r.post(id.OfRow(row), ledger.Accepted, ""); got != ledger.Go {
 			t.Fatalf("row %d: got %s", row, got)
 		}
 	}
 	c = r.until(id, "done", func(c *campaign.Campaign) bool { return c.State == campaign.Done })
-	if c.Posted() != 1300 || c.Waiting() != 0 || c.Left() != 0 || c.Ended.IsZero() {
+	if c.Posted() != 600 || c.Waiting() != 0 || c.Left() != 0 || c.Ended.IsZero() {
 		t.Errorf("done: got %+v", c)
 	}
 }

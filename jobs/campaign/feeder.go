@@ -20,6 +20,8 @@ const (
 	feedAhead = 5 * time.Second
 	// Bounds of that, in messages; without a limit there is the most.
 	feedLeast, feedMost = 20, 4000
+	// feedAtOnce is how many rows of a campaign are fed before that is noted.
+	feedAtOnce = 1000
 	// How often the feeder looks while campaigns run, and while none does.
 	feedTick, feedIdle = 200 * time.Millisecond, time.Second
 )
@@ -212,7 +214,7 @@ func (r *rounds) feed(ctx context.Context, hungry []*Campaign) (fed int, err err
 		if err != nil {
 			return 0, err
 		}
-		s, err := cur.step(ctx, c, room)
+		s, err := cur.step(ctx, c, min(room, feedAtOnce))
 		if err != nil {
 			return 0, err
 		}

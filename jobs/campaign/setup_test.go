@@ -31,7 +31,11 @@ type rig struct {
 
 func setup(t *testing.T, o campaign.Options) *rig {
 	t.Helper()
-	rdb := redistest.New(t).Client()
+	return setupOn(t, redistest.New(t).Client(), o)
+}
+
+func setupOn(t *testing.T, rdb redis.UniversalClient, o campaign.Options) *rig {
+	t.Helper()
 	store, err := campaign.New(rdb, o)
 	if err != nil {
 		t.Fatal(err)
