@@ -115,7 +115,7 @@ func newService(ctx context.Context, s settings, r redisClients, log *slog.Logge
 	}
 	v.events = newRecentEvents(v.jobs, log)
 	v.registry.MustRegister(v.lastSyncs()...)
-	v.registry.MustRegister(limitMetrics{v})
+	v.registry.MustRegister(limitMetrics{v}, newCampaignMetrics(v.campaigns, log))
 	return v, nil
 }
 

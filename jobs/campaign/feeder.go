@@ -99,29 +99,16 @@ func (r *rounds) run(ctx context.Context) error {
 // round looks at every campaign that is not over, and feeds those that run. It returns
 // when to look again.
 func (r *rounds) round(ctx context.Context) (wait time.Duration, err error) {
-	texts, err := r.Store.rdb.SMembers(ctx, r.Store.keys.active()).Result()
-	if err != nil || len(texts) == 0 {
+	campaigns, err := r.Store.Active(ctx)
+	if err != nil || len(campaigns) == 0 {
 		clear(r.cursors)
 		clear(r.paces)
 		clear(r.seen)
 		return feedIdle, err
 	}
-	ids := make([]ledger.ID, len(texts))
-	for i, text := range texts {
-		if ids[i], err = ledger.ParseID(text); err != nil {
-			return 0, err
-		}
-	}
-	campaigns, err := r.Store.getMany(ctx, ids)
-	if err != nil {
-		return 0, err
-	}
 	var hungry []*Campaign
 	wait = feedIdle
 	for _, c := range campaigns {
-		if c == nil {
-			continue
-		}
 		if err := r.move(ctx, c); err != nil {
 			return 0, err
 		}
@@ -170,6 +157,8 @@ func (r *rounds) move(ctx context.Context, c *Campaign) error {
 	if c.State == Running {
 		return r.measure(ctx, c, now)
 	}
+	delete(r.cursors, c.ID)
+	delete(r.paces, c.ID)
 	return nil
 }
 

@@ -209,6 +209,22 @@ func (c *Campaign) count(counts map[string]string) {
 	})
 }
 
+// Active reads the campaigns that are not over, in no order.
+func (s *Store) Active(ctx context.Context) ([]*Campaign, error) {
+	texts, err := s.rdb.SMembers(ctx, s.keys.active()).Result()
+	if err != nil || len(texts) == 0 {
+		return nil, err
+	}
+	ids := make([]ledger.ID, len(texts))
+	for i, text := range texts {
+		if ids[i], err = ledger.ParseID(text); err != nil {
+			return nil, fmt.Errorf("read campaigns: %w", err)
+		}
+	}
+	found, err := s.getMany(ctx, ids)
+	return slices.DeleteFunc(found, func(c *Campaign) bool { return c == nil }), err
+}
+
 func number(text string) int {
 	n, _ := strconv.Atoi(text)
 	return n
