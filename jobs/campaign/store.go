@@ -41,7 +41,11 @@ func (e *StateError) Error() string {
 	if e.Op == "upload" {
 		return fmt.Sprintf("the campaign is %s: recipients can only be added to a draft", e.State)
 	}
-	return fmt.Sprintf("the campaign is %s: it cannot be %sd", e.State, strings.TrimSuffix(e.Op, "e"))
+	done := strings.TrimSuffix(e.Op, "e") + "ed"
+	if e.Op == "cancel" {
+		done = "cancelled"
+	}
+	return fmt.Sprintf("the campaign is %s: it cannot be %s", e.State, done)
 }
 
 // Options of a store. The zero value is the documented default.
@@ -61,6 +65,7 @@ type Options struct {
 	BrakePercent, BrakeWindow int
 	// SegmentPrice is for estimates. Defaults to 0.0040 USD.
 	SegmentPrice flowroute.Money
+	Now          func() time.Time // Defaults to [time.Now].
 }
 
 // Store is the campaigns in Redis. It is safe for concurrent use, by any number of
@@ -93,6 +98,9 @@ func New(rdb redis.UniversalClient, o Options) (*Store, error) {
 	}
 	if o.SegmentPrice == 0 {
 		o.SegmentPrice = 4_000_000
+	}
+	if o.Now == nil {
+		o.Now = time.Now
 	}
 	return &Store{rdb: rdb, keys: keys{o.Prefix}, o: o}, nil
 }
@@ -135,7 +143,7 @@ func (s *Store) Create(ctx context.Context, id ledger.ID, spec Spec) (Created, e
 
 // plan checks a spec, and its senders against the stored copy of the account's numbers.
 func (s *Store) plan(ctx context.Context, spec Spec) (*plan, error) {
-	p, err := spec.plan(time.Now())
+	p, err := spec.plan(s.o.Now())
 	if err != nil {
 		return nil, err
 	}
