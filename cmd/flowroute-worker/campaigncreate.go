@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -221,5 +220,3 @@ func people(n int) string {
 	}
 	return thousands(n) + " recipients"
 }
-
-func joined(parts []string) string { return strings.Join(parts, ", ") }

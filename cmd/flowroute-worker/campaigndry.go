@@ -94,13 +94,15 @@ func segmentsText(p campaign.Preflight) string {
 	for _, t := range p.Texts {
 		parts = append(parts, fmt.Sprintf("%s of %d", many(t.Texts, "text"), t.Segments))
 	}
-	if p.UCS2 > 0 {
-		parts = append(parts, fmt.Sprintf("%s in UCS-2", many(p.UCS2, "text")))
-	}
-	if len(parts) == 0 {
+	switch {
+	case len(parts) == 0:
 		return ""
+	case p.UCS2 == p.Recipients:
+		parts = append(parts, "all in UCS-2")
+	case p.UCS2 > 0:
+		parts = append(parts, thousands(p.UCS2)+" in UCS-2")
 	}
-	return " (" + joined(parts) + ")"
+	return " (" + strings.Join(parts, ", ") + ")"
 }
 
 func outsideText(p campaign.Preflight) string {
@@ -193,6 +195,9 @@ func printCostly(out io.Writer, p campaign.Preflight) error {
 	}
 	if p.PlainValues > 0 {
 		fmt.Fprintf(out, "The values written so too: %s less, about %s.\n", many(p.PlainValues, "segment"), p.ValuesSaving)
+	}
+	if p.PlainSaves+p.PlainValues == 0 && len(p.Costly)+len(p.Values) > 0 {
+		fmt.Fprintln(out, "Written otherwise they would cost as much.")
 	}
 	return err
 }

@@ -60,7 +60,7 @@ func printCampaign(out io.Writer, c *campaign.Campaign, now time.Time) error {
 		}
 		row("hours", hoursText(c))
 		row("rows", people(c.Rows)+skippedText(c.Skipped))
-		row("segments", fmt.Sprintf("%s, about %s in all", many(c.Segments, "segment"), c.Estimate()))
+		row("segments", fmt.Sprintf("%s, about %s in all", thousands(c.Segments), c.Estimate()))
 		if c.CostOf > 0 {
 			row("cost so far", fmt.Sprintf("%s, by the records of %s", c.Cost, many(c.CostOf, "message")))
 		}
@@ -73,7 +73,7 @@ func printCampaign(out io.Writer, c *campaign.Campaign, now time.Time) error {
 
 func skippedText(s campaign.Skipped) string {
 	if text := leftOut(s.Duplicate, s.Blocked, s.Invalid); text != "" {
-		return "; left out at upload" + text
+		return "; left out at upload: " + strings.Trim(text, " ()")
 	}
 	return ""
 }

@@ -203,7 +203,7 @@ func (u *upload) broken(ctx context.Context, err error) error {
 	goOn := "nothing was started; the campaign stays a draft for 24 h, and the same command goes on with it"
 	switch {
 	case ctx.Err() != nil:
-		return fmt.Errorf("%s: %s: %w", at, goOn, context.Canceled)
+		return fmt.Errorf("interrupted %s: %s", at, goOn)
 	case errors.Is(err, errChanged):
 		return err
 	case errors.Is(err, campaign.ErrBusy):
