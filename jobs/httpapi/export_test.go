@@ -30,5 +30,12 @@ type (
 // NewSpool makes one.
 func NewSpool(o SpoolOptions) *Spool { return newSpool(o) }
 
+// Resting is how many bytes of it are in memory and in the file.
+func (s *spool) Resting() (memory int, file int64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.memory), s.to - s.from
+}
+
 // MaxUploads is how many streams of messages a server takes at once.
 const MaxUploads = maxUploads

@@ -216,7 +216,7 @@ func (c *contract) goodOnes(b *bundle) []exchange {
 		{op: "POST /v1/messages", body: goodMessage, headers: []string{"Authorization", basic("app", appToken)}, status: 202},
 		{op: "POST /v1/messages", body: goodMessage, headers: []string{"Idempotency-Key", `"order-17"`}, status: 202},
 		{op: "POST /v1/messages", body: `{"v":1,"from":"+12065550100","to":"(206) 555-0123","media_urls":["https://example.com/cat.jpg"],"is_mms":true,` +
-			`"send_at":"2026-01-31T10:00:00-08:00","expires_at":"` + time.Now().Add(time.Hour).UTC().Format(time.RFC3339) + `","priority":"otp","campaign":"spring","key":"k2"}`, status: 202},
+			`"send_at":"2026-01-31T10:00:00-08:00","expires_at":"` + time.Now().Add(time.Hour).UTC().Format(time.RFC3339) + `","priority":"otp","sending_hours":"08:00-21:00","campaign":"spring","key":"k2"}`, status: 202},
 		{op: "POST /v1/messages", body: goodMessage + "\n\n" + keyedMessage, headers: []string{"Content-Type", asLines, "Idempotency-Key", "file"}, status: 200},
 		{op: "POST /v1/messages", path: "/v1/messages?results=errors", body: goodMessage, headers: []string{"Content-Type", asLines}, status: 200},
 		{op: "GET /v1/messages/{id}", path: "/v1/messages/" + queued, status: 200},
@@ -287,6 +287,8 @@ func badOnes(keyed, review string) []exchange {
 		{op: messages, body: with(`"media_urls":["ftp://example.com/cat.jpg"]`), status: 422, code: "invalid"},
 		{op: messages, body: with(`"media_urls":["https://a.b"` + strings.Repeat(`,"https://a.b"`, 10) + `]`), status: 422, code: "too_many"},
 		{op: messages, body: with(`"priority":"urgent"`), status: 422, code: "invalid"},
+		{op: messages, body: with(`"sending_hours":"8-21"`), status: 422, code: "invalid"},
+		{op: messages, body: with(`"sending_hours":"21:00-08:00"`), status: 422, code: "invalid", unsaid: true},
 		{op: messages, body: with(`"campaign":"` + strings.Repeat("c", 101) + `"`), status: 422, code: "too_long"},
 		{op: messages, body: with(`"key":"` + strings.Repeat("k", 256) + `"`), status: 422, code: "too_long"},
 		{op: messages, body: with(`"v":2`), status: 422, code: "unsupported_version"},

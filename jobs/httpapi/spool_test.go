@@ -31,9 +31,8 @@ func TestSpoolIsAQueue(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	rapid.Check(t, func(t *rapid.T) {
-		s := httpapi.NewSpool(httpapi.SpoolOptions{
-			Memory: rapid.IntRange(1, 40).Draw(t, "memory"), File: rapid.Int64Range(-1, 100).Draw(t, "file"), Dir: dir,
-		})
+		o := httpapi.SpoolOptions{Memory: rapid.IntRange(1, 40).Draw(t, "memory"), File: rapid.Int64Range(1, 100).Draw(t, "file"), Dir: dir}
+		s := httpapi.NewSpool(o)
 		defer s.Drop()
 		written, read := 0, 0
 		for range rapid.IntRange(1, 60).Draw(t, "steps") {
@@ -42,6 +41,9 @@ func TestSpoolIsAQueue(t *testing.T) {
 					t.Fatal(err)
 				}
 				written += n
+				if memory, file := s.Resting(); memory > o.Memory && file < o.File {
+					t.Fatalf("%d bytes are in memory although there are only %d in the file", memory, file)
+				}
 			}
 			for range rapid.IntRange(0, 3).Draw(t, "reads") {
 				if read == written {
