@@ -128,7 +128,7 @@ func (r *rounds) round(ctx context.Context) (wait time.Duration, err error) {
 
 // move changes a campaign's state where its time has come.
 func (r *rounds) move(ctx context.Context, c *Campaign) error {
-	now := time.Now()
+	now := r.Store.o.Now()
 	ended := !c.Spec.EndAt.IsZero() && !now.Before(c.Spec.EndAt)
 	op := ""
 	switch {
@@ -174,7 +174,7 @@ func (r *rounds) say(ctx context.Context, c *Campaign, before State) {
 
 // hungry reports whether there are rows that could be fed.
 func (r *rounds) hungry(c *Campaign) bool {
-	now := time.Now()
+	now := r.Store.o.Now()
 	return c.State == Running && (c.Spec.EndAt.IsZero() || now.Before(c.Spec.EndAt)) && (c.at < c.Rows || c.PutOff > 0) && c.WaitsUntil.IsZero()
 }
 

@@ -172,7 +172,7 @@ func (s *Store) read(id ledger.ID, f, counts map[string]string) (*Campaign, erro
 			c.Pause.Reason = ledger.ReasonOf(byte(number(f["pr"])))
 		}
 	}
-	now := time.Now()
+	now := s.o.Now()
 	if measured := moment(f["rt"]); c.State == Running && now.Sub(measured) < rateHolds {
 		c.Rate = float64(number(f["ra"])) / 1000
 	}
