@@ -8,8 +8,6 @@ import (
 	"time"
 
 	"github.com/redis/go-redis/v9"
-
-	"github.com/flowroute-worker/flowroute-worker/jobs/ledger"
 )
 
 const (
@@ -24,42 +22,66 @@ const (
 
 // pickup is the Redis client of the asynq servers. asynq asks an empty queue again and
 // again; here the question is held until somebody says that a task was enqueued, and
-// asked now and then for those who say nothing. However many servers ask for one queue,
+// or is found by looking for those who say nothing. However many servers ask for one queue,
 // one of them does so for all.
 type pickup struct {
 	redis.UniversalClient
-	queues  map[string]*waiting
+	// queues is where the servers of each wait for a task. A channel has one place: whoever
+	// takes it asks, and lets the next one ask if there was a task.
+	queues  map[string]chan struct{}
 	stopped <-chan struct{}
 }
 
-// waiting is where the servers of one queue wait for a task.
-type waiting struct {
-	rung chan struct{} // of one place: whoever takes it asks, and lets the next one ask if there was a task
-	poll *time.Ticker
-}
-
-// newPickup makes the client; close it when the servers have stopped asking. poll is
-// how often a queue is looked at for producers who do not tell.
-func newPickup(rdb redis.UniversalClient, poll func(queue string) time.Duration, stopped <-chan struct{}) *pickup {
-	p := &pickup{UniversalClient: rdb, queues: map[string]*waiting{}, stopped: stopped}
+func newPickup(rdb redis.UniversalClient, stopped <-chan struct{}) *pickup {
+	p := &pickup{UniversalClient: rdb, queues: map[string]chan struct{}{}, stopped: stopped}
 	for _, queue := range queues() {
-		p.queues[queue] = &waiting{rung: make(chan struct{}, 1), poll: time.NewTicker(poll(queue))}
+		p.queues[queue] = make(chan struct{}, 1)
 	}
 	return p
 }
 
-func (p *pickup) close() {
-	for _, w := range p.queues {
-		w.poll.Stop()
+// ring says that a task was enqueued.
+func (p *pickup) ring(queue string) {
+	if rung := p.queues[queue]; rung != nil {
+		select {
+		case rung <- struct{}{}:
+		default:
+		}
 	}
 }
 
-// ring says that a task was enqueued.
-func (p *pickup) ring(queue string) {
-	if w := p.queues[queue]; w != nil {
+// look rings until ctx ends where there are tasks of which nobody told: those of apps that
+// use asynq alone, and those that asynq itself puts back. All queues are looked at in one
+// call.
+func (p *pickup) look(ctx context.Context, every time.Duration) {
+	names := queues()
+	keys := make([]string, len(names))
+	for i, queue := range names {
+		keys[i] = "asynq:{" + queue + "}:pending"
+	}
+	_, apart := p.UniversalClient.(*redis.ClusterClient) // the keys may be on different servers
+	tick := time.NewTicker(every)
+	defer tick.Stop()
+	for {
 		select {
-		case w.rung <- struct{}{}:
-		default:
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		if n, err := int64(1), error(nil); !apart {
+			if n, err = p.Exists(ctx, keys...).Result(); err != nil || n == 0 {
+				continue
+			}
+		}
+		pipe := p.Pipeline()
+		for _, key := range keys {
+			pipe.Exists(ctx, key)
+		}
+		found, _ := pipe.Exec(ctx) // each command carries its own error
+		for i, cmd := range found {
+			if there, ok := cmd.(*redis.IntCmd); ok && there.Val() > 0 {
+				p.ring(names[i])
+			}
 		}
 	}
 }
@@ -85,8 +107,8 @@ func (p *pickup) listen(ctx context.Context, channel string) {
 
 // EvalSha runs a script, and holds asynq's question for a task while there is none.
 func (p *pickup) EvalSha(ctx context.Context, sha1 string, keys []string, args ...any) *redis.Cmd {
-	w := p.queues[queueAsked(keys)]
-	if w == nil {
+	rung := p.queues[queueAsked(keys)]
+	if rung == nil {
 		return p.UniversalClient.EvalSha(ctx, sha1, keys, args...)
 	}
 	args = slices.Clone(args)
@@ -97,7 +119,7 @@ func (p *pickup) EvalSha(ctx context.Context, sha1 string, keys []string, args .
 		switch err := cmd.Err(); {
 		case err == nil:
 			select {
-			case w.rung <- struct{}{}: // there may be more
+			case rung <- struct{}{}: // there may be more
 			default:
 			}
 			return cmd
@@ -108,8 +130,7 @@ func (p *pickup) EvalSha(ctx context.Context, sha1 string, keys []string, args .
 			return cmd
 		}
 		select {
-		case <-w.rung:
-		case <-w.poll.C:
+		case <-rung:
 		case <-until.C:
 			return cmd
 		case <-p.stopped:
@@ -139,17 +160,4 @@ func queueAsked(keys []string) string {
 	_, rest, _ := strings.Cut(keys[0], "{")
 	queue, _, _ := strings.Cut(rest, "}")
 	return queue
-}
-
-// pollOf is how often an idle queue is looked at for tasks of which nobody told: those
-// of apps that use asynq alone, and those that asynq itself puts back. every is for
-// messages; a password is waited for by a person.
-func pollOf(queue string, every time.Duration) time.Duration {
-	switch queue {
-	case ledger.QueueOTP:
-		return every / 2
-	case ledger.QueueNormal, ledger.QueueBulk:
-		return every
-	}
-	return 5 * every
 }

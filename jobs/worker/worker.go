@@ -65,7 +65,7 @@ type Options struct {
 	Closed          func(hours string, to flowroute.E164) time.Duration
 	ShutdownTimeout time.Duration // Defaults to 70 s.
 	Sweep           time.Duration // how often jobs without a task are looked for. Defaults to 30 s.
-	Poll            time.Duration // how often an idle queue is looked at for tasks of which no word came. Defaults to 250 ms, half of it for otp.
+	Poll            time.Duration // how often the queues are looked at for tasks of which no word came. Defaults to 125 ms.
 	Metrics         *Metrics      // Defaults to metrics that nobody reads.
 	Logger          *slog.Logger  // Defaults to none.
 }
@@ -107,7 +107,7 @@ func New(o Options) (*Worker, error) {
 	defaults(&o.GiveUp, time.Hour)
 	defaults(&o.ShutdownTimeout, 70*time.Second)
 	defaults(&o.Sweep, 30*time.Second)
-	defaults(&o.Poll, 250*time.Millisecond)
+	defaults(&o.Poll, 125*time.Millisecond)
 	if o.Concurrency == 0 {
 		o.Concurrency = size(o.Rates)
 	}
@@ -160,8 +160,8 @@ func (w *Worker) Run(ctx context.Context) error {
 	}()
 	loops.Go(func() { w.sweep(looking) })
 	loops.Go(func() { w.watch(looking) })
-	pickup := newPickup(w.o.Redis, func(queue string) time.Duration { return pollOf(queue, w.o.Poll) }, ctx.Done())
-	defer pickup.close()
+	pickup := newPickup(w.o.Redis, ctx.Done())
+	loops.Go(func() { pickup.look(looking, w.o.Poll) })
 	loops.Go(func() { pickup.listen(looking, w.o.Jobs.Bell()) })
 	defer w.beat(ctx)()
 	loops.Go(func() { w.parking.run(looking) })
