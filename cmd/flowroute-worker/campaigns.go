@@ -85,5 +85,9 @@ func rateOf(perSecond float64) ratelimit.Rate {
 
 // newFeeder makes what feeds campaigns, for the processes that post.
 func (v *service) newFeeder(client *jobs.Client, clocks *campaign.Clocks) (*campaign.Feeder, error) {
-	return campaign.NewFeeder(campaign.FeederOptions{Store: v.campaigns, Jobs: client, Clocks: clocks, Rate: v.limits.SMS.PerSecond(), Logger: v.log})
+	o := campaign.FeederOptions{Store: v.campaigns, Jobs: client, Clocks: clocks, Logger: v.log}
+	if !v.limits.SMS.IsZero() {
+		o.Rate = v.limits.SMS.PerSecond()
+	}
+	return campaign.NewFeeder(o)
 }
