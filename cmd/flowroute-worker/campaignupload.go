@@ -144,9 +144,10 @@ func (u *upload) run(ctx context.Context, d *desk) error {
 		fmt.Fprintf(u.errs, "an upload broke off: it goes on after the %s that are there already\n", people(u.before))
 	}
 	err := u.roll.upload(ctx, u.bar, func(ctx context.Context, source io.Reader) error {
-		var err error
-		u.totals, err = u.store.Upload(ctx, u.id, source, u.roll.in, u.take)
-		return err
+		return u.unlessBusy(ctx, func() (err error) {
+			u.totals, err = u.store.Upload(ctx, u.id, source, u.roll.in, u.take)
+			return err
+		})
 	})
 	if err != nil {
 		return u.broken(ctx, err)
@@ -167,6 +168,25 @@ func (u *upload) run(ctx context.Context, d *desk) error {
 	u.say(d, c)
 	_, err = fmt.Fprintln(u.out, u.id)
 	return err
+}
+
+// busyPatience is longer than an upload that died keeps others out.
+const busyPatience = 20 * time.Second
+
+// unlessBusy tries again where another upload is in the way, which may be one that died.
+func (u *upload) unlessBusy(ctx context.Context, try func() error) error {
+	for began := time.Now(); ; {
+		err := try()
+		if !errors.Is(err, campaign.ErrBusy) || u.last > 0 || time.Since(began) > busyPatience {
+			return err
+		}
+		if time.Since(began) < time.Second {
+			fmt.Fprintln(u.errs, "another upload to this campaign has not ended, or has died a moment ago: waiting up to 20 s …")
+		}
+		if !pause(ctx, time.Second) {
+			return err
+		}
+	}
 }
 
 // take takes the answer to a row.
@@ -207,7 +227,7 @@ func (u *upload) broken(ctx context.Context, err error) error {
 	case errors.Is(err, errChanged):
 		return err
 	case errors.Is(err, campaign.ErrBusy):
-		return fmt.Errorf("%w; if that was a process that died, 15 s are enough", err)
+		return err
 	case redis.HasErrorPrefix(err, "OOM"):
 		return fmt.Errorf("%s: Redis is full (maxmemory): give it room; %s: %w", at, goOn, err)
 	}
