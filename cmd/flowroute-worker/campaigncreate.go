@@ -159,6 +159,7 @@ func (c *creation) check(now time.Time) (*template.Template, error) {
 	if err := spec.Validate(now); err != nil {
 		return nil, err
 	}
+	c.spec.From = senders(c.spec.From)
 	text := spec.Template
 	if text == "" {
 		text = campaign.DefaultTemplate

@@ -151,7 +151,7 @@ func (w world) writeFailures(ctx context.Context, store *campaign.Store, c *camp
 		fmt.Fprintf(w.errs, "the template has fields with names of phone numbers: to send these rows again, give campaign create --recipient %s\n", columns.phone)
 	}
 	if *marked > 0 {
-		fmt.Fprintf(w.errs, "%s begin as formulas do, and got an apostrophe in front; --format ndjson has them as they were\n", many(*marked, "value"))
+		fmt.Fprintf(w.errs, "values that begin as a formula does got an apostrophe in front: %s; --format ndjson has them as they were\n", thousands(*marked))
 	}
 	if n > 0 && !c.State.Over() {
 		fmt.Fprintf(w.errs, "the campaign is %s: others may follow\n", c.State)

@@ -66,7 +66,7 @@ func TestUsage(t *testing.T) {
 		says string
 	}{
 		"unknown command":            {[]string{"sned"}, `did you mean send?`},
-		"nothing like it":            {[]string{"frobnicate"}, `there are cancel, demo, doctor`},
+		"nothing like it":            {[]string{"frobnicate"}, `there are campaign, cancel, demo, doctor`},
 		"unknown subcommand":         {[]string{"numbers", "lst"}, "did you mean list"},
 		"no subcommand":              {[]string{"routes"}, "routes: give one of create, list, set-failover, set-primary"},
 		"unknown flag":               {[]string{"send", "--form", "x"}, "unknown flag: --form"},
