@@ -109,12 +109,12 @@ func (u *upload) rowKey(line int) string { return u.key + "#" + strconv.Itoa(lin
 func (u *upload) read() {
 	defer close(u.rows)
 	var rows []row
-	size := 0
+	size, tooLong := 0, tooLargeLine(u.lines.max)
 	for u.ended == nil {
 		text, err := u.lines.next()
 		switch {
 		case errors.Is(err, errLineTooLong):
-			rows = append(rows, row{line: u.lines.number, err: tooLargeLine(u.lines.max)})
+			rows = append(rows, row{line: u.lines.number, err: tooLong})
 		case err != nil:
 			u.ended = err
 		case len(text) > 0:

@@ -83,13 +83,15 @@ func (u *upload) accept(r row, receipt jobs.Receipt) {
 // refuse answers a row that was not taken, or not for certain.
 // id is that of the job that may be there all the same.
 func (u *upload) refuse(ctx context.Context, r row, id string, err error) {
+	if invalid, ok := errors.AsType[*jobs.ValidationError](err); ok && len(invalid.Problems) == 1 {
+		first := invalid.Problems[0] // nearly all of them, and without the texts of a whole answer
+		u.total.Invalid++
+		u.put(lineRefused{Line: r.line, Error: lineError{Code: first.Code, Message: first.Message, Field: first.Field}})
+		return
+	}
 	p := unconfirmed(problemOf(ctx, err), r.message.Key != "")
 	answer := lineRefused{Line: r.line, Repeatable: p.Repeatable, Error: lineError{Code: p.Code, Message: p.Detail, Field: p.Field}}
-	if len(p.Errors) == 1 {
-		answer.Error.Message = p.Errors[0].Message // the field is said already
-	} else {
-		answer.Error.Errors = p.Errors
-	}
+	answer.Error.Errors = p.Errors
 	switch {
 	case p.Status < 500:
 		u.total.Invalid++

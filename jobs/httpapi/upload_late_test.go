@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -25,7 +26,7 @@ func (b *bundle) writeAllThenRead(path string, size int64, body io.Reader) *http
 		b.t.Fatal(err)
 	}
 	b.t.Cleanup(func() { _ = conn.Close() })
-	if err := conn.SetDeadline(time.Now().Add(time.Minute)); err != nil {
+	if err := conn.SetDeadline(time.Now().Add(5 * time.Minute)); err != nil {
 		b.t.Fatal(err)
 	}
 	fmt.Fprintf(conn, "POST %s HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer %s\r\nContent-Type: %s\r\nContent-Length: %d\r\n\r\n", path, appToken, asLines, size)
@@ -44,22 +45,22 @@ func (b *bundle) writeAllThenRead(path string, size int64, body io.Reader) *http
 func TestAMillionLinesFromOneWhoReadsLate(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	b := setup(t, func(o *httpapi.Options) { o.SpoolDir = dir })
+	b := setup(t, func(o *httpapi.Options) { o.SpoolDir, o.MaxBody = dir, 60 })
 	const count, each = 1_000_000, 1000 // every so many is a message
 	var body bytes.Buffer
+	tooLong := strings.Repeat("x", 61) + "\n" // what costs least to refuse
 	for i := range count {
 		if i%each == 0 {
-			body.WriteString(text(i, ""))
+			body.WriteString(text(i, "") + "\n")
 		} else {
-			body.WriteByte('x')
+			body.WriteString(tooLong)
 		}
-		body.WriteByte('\n')
 	}
 	response := b.writeAllThenRead("/v1/messages", int64(body.Len()), bytes.NewReader(body.Bytes()))
 	if left, err := os.ReadDir(dir); err != nil || len(left) != 0 {
 		t.Errorf("the spool can be seen: %v, %v", left, err)
 	}
-	line, size := 0, 0
+	line, size, want := 0, 0, []byte(nil)
 	for answers := bufio.NewScanner(response.Body); answers.Scan(); {
 		text := answers.Bytes()
 		size += len(text)
@@ -70,11 +71,11 @@ func TestAMillionLinesFromOneWhoReadsLate(t *testing.T) {
 			}
 			break
 		}
-		state := `,"error":{"code":"malformed_json",`
+		state := `,"error":{"code":"too_large",`
 		if (line-1)%each == 0 {
 			state = `,"id":"`
 		}
-		if !bytes.HasPrefix(text, fmt.Appendf(nil, `{"line":%d%s`, line, state)) {
+		if want = append(strconv.AppendInt(append(want[:0], `{"line":`...), int64(line), 10), state...); !bytes.HasPrefix(text, want) {
 			t.Fatalf("line %d: got %s", line, text)
 		}
 	}
