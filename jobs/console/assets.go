@@ -32,7 +32,7 @@ func Assets() http.Handler {
 // parsePages reads the templates, once.
 var parsePages = sync.OnceValues(func() (*template.Template, error) {
 	return template.New("").Funcs(template.FuncMap{
-		"thousands": thousands, "clock": clock, "stamp": stamp,
+		"thousands": thousands, "clock": clock, "stamp": stamp, "when": when,
 	}).ParseFS(templates, "templates/*.html")
 })
 

@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/flowroute-worker/flowroute-worker/jobs/campaign"
 	"github.com/flowroute-worker/flowroute-worker/jobs/ledger"
 )
 
@@ -33,7 +34,10 @@ type overview struct {
 	Reviews openTable // what waits for a person
 	Open    openTable // what is decided by itself
 	Has     struct{ Limits, Syncs, Events bool }
-	Missing []string // what could not be read
+	// Campaigns are those that are not over, Parked where messages wait beside the queues.
+	Campaigns campaignsView
+	Parked    []parkedView
+	Missing   []string // what could not be read
 }
 
 // gather reads everything at once. What cannot be read is missing, no more.
@@ -43,6 +47,8 @@ func (c *Console) gather(ctx context.Context, now time.Time) overview {
 	o := overview{Now: now}
 	o.Has.Limits, o.Has.Syncs, o.Has.Events = c.o.Limits != nil, c.o.Syncs != nil, c.o.Events != nil
 	var counts map[ledger.Type]map[ledger.State]int64
+	var active []*campaign.Campaign
+	var parked []Parked
 	var mu sync.Mutex
 	var parts sync.WaitGroup
 	read := func(what string, from func() error) {
@@ -60,6 +66,12 @@ func (c *Console) gather(ctx context.Context, now time.Time) overview {
 		o.Alerts = []alertView{{Title: "Redis does not answer", Severe: true,
 			Detail: "Nothing can be taken in or sent until it does. Everything goes on by itself afterwards."}}
 		return o
+	}
+	if c.o.Campaigns != nil {
+		read("campaigns", func() (err error) { active, err = c.o.Campaigns.Active(ctx); return err })
+	}
+	if c.o.Parked != nil {
+		read("waiting messages", func() (err error) { parked, err = c.o.Parked(ctx); return err })
 	}
 	read("jobs", func() (err error) { counts, err = c.o.Ledger.Counts(ctx); return err })
 	read("reviews", func() (err error) { o.Reviews, err = c.readReviews(ctx, now); return err })
@@ -91,6 +103,8 @@ func (c *Console) gather(ctx context.Context, now time.Time) overview {
 	}
 	parts.Wait()
 	slices.Sort(o.Missing)
+	o.Campaigns, o.Parked = viewActive(active, now), viewParked(parked, active)
+	o.Alerts = append(o.Alerts, viewAlerts(brakeAlerts(active), now)...)
 	o.Tiles, o.Jobs = viewTiles(counts), viewJobs(counts)
 	return o
 }

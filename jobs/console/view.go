@@ -153,12 +153,13 @@ type alertView struct {
 	Title, Detail string
 	For           string // how long it has been so
 	Severe        bool
+	Link          string
 }
 
 func viewAlerts(alerts []Alert, now time.Time) []alertView {
 	views := make([]alertView, len(alerts))
 	for i, a := range alerts {
-		views[i] = alertView{Title: a.Title, Detail: a.Detail, Severe: a.Severe}
+		views[i] = alertView{Title: a.Title, Detail: a.Detail, Severe: a.Severe, Link: a.Link}
 		if !a.Since.IsZero() {
 			views[i].For = span(max(0, now.Sub(a.Since)))
 		}
@@ -221,6 +222,9 @@ func thousands(n any) string {
 	}
 	return sign + text
 }
+
+// when is a time in full, for people.
+func when(t time.Time) string { return t.UTC().Format("2006-01-02 15:04 UTC") }
 
 func clock(t time.Time) string { return t.UTC().Format("15:04:05") }
 

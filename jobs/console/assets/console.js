@@ -1,44 +1,55 @@
-// Swaps the overview for a fresh one every few seconds.
+// Swaps the parts of a page that change for fresh ones every few seconds.
 "use strict";
 (() => {
-  const every = 3000;
-  const main = document.getElementById("overview");
   const live = document.getElementById("live");
-  if (!main) return;
+  const parts = [...document.querySelectorAll("[data-source]")];
+  const failing = new Set();
 
-  // Nobody likes text to vanish while it is being marked.
-  const marking = () => {
+  // Nobody likes text to vanish while it is being marked, or a button while it is
+  // being pressed.
+  const busy = (part) => {
     const selection = document.getSelection();
-    return selection && !selection.isCollapsed && main.contains(selection.anchorNode);
+    return part.matches(":active") || (selection && !selection.isCollapsed && part.contains(selection.anchorNode));
   };
 
-  const refresh = async () => {
-    if (document.hidden || marking()) return;
-    const answer = await fetch(main.dataset.source, { credentials: "same-origin", signal: AbortSignal.timeout(10000) });
+  // What has the focus is found again by its id, or by where it leads.
+  const focus = (part) => {
+    const at = document.activeElement;
+    if (!at || !part.contains(at)) return null;
+    if (at.id) return "#" + CSS.escape(at.id);
+    return at.hasAttribute("href") ? `a[href="${CSS.escape(at.getAttribute("href"))}"]` : null;
+  };
+
+  const refresh = async (part) => {
+    if (document.hidden || busy(part)) return;
+    const answer = await fetch(part.dataset.source, { credentials: "same-origin", signal: AbortSignal.timeout(10000) });
     if (answer.status === 401) {
-      location.assign("/login?next=" + encodeURIComponent(location.pathname));
+      location.assign("/login?next=" + encodeURIComponent(location.pathname + location.search));
       return;
     }
     if (!answer.ok) throw new Error("status " + answer.status);
     const html = await answer.text();
-    const scrolled = [...main.querySelectorAll(".scroll")].map((box) => box.scrollLeft);
-    const focused = document.activeElement && main.contains(document.activeElement) ? document.activeElement.getAttribute("href") : null;
-    main.innerHTML = html;
-    main.querySelectorAll(".scroll").forEach((box, i) => { box.scrollLeft = scrolled[i] || 0; });
-    if (focused) main.querySelector(`a[href="${CSS.escape(focused)}"]`)?.focus({ preventScroll: true });
+    if (busy(part)) return;
+    const scrolled = [...part.querySelectorAll(".scroll")].map((box) => box.scrollLeft);
+    const focused = focus(part);
+    part.innerHTML = html;
+    part.querySelectorAll(".scroll").forEach((box, i) => { box.scrollLeft = scrolled[i] || 0; });
+    if (focused) part.querySelector(focused)?.focus({ preventScroll: true });
   };
 
-  const loop = async () => {
+  const loop = async (part) => {
     try {
-      await refresh();
-      live.hidden = true;
-      main.classList.remove("stale");
+      await refresh(part);
+      failing.delete(part);
     } catch {
-      live.hidden = false;
-      main.classList.add("stale");
+      failing.add(part);
     }
-    setTimeout(loop, every);
+    part.classList.toggle("stale", failing.has(part));
+    live.hidden = failing.size === 0;
+    setTimeout(loop, Number(part.dataset.every) || 3000, part);
   };
-  setTimeout(loop, every);
-  document.addEventListener("visibilitychange", () => { if (!document.hidden) refresh().catch(() => {}); });
+  for (const part of parts) setTimeout(loop, Number(part.dataset.every) || 3000, part);
+  document.addEventListener("visibilitychange", () => {
+    if (!document.hidden) parts.forEach((part) => refresh(part).catch(() => {}));
+  });
 })();
