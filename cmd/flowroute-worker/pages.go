@@ -1,12 +1,14 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"log/slog"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -29,7 +31,7 @@ const httpDrain = 5 * time.Second
 // httpServer puts the API and the console together.
 func (v *service) httpServer() (*httpapi.Server, error) {
 	pages := console.Options{
-		Ledger: v.jobs.Ledger(), Redis: v.redis.producer, Syncs: v.syncs, Alerts: v.alerts, Events: v.events.last,
+		Ledger: v.jobs.Ledger(), Redis: v.redis.producer, Campaigns: v.campaigns, Parked: v.parkedLines, Syncs: v.syncs, Alerts: v.alerts, Events: v.events.last,
 		Explain: httpapi.Explain, Queues: []string{worker.QueueResend}, Account: v.account, Version: readBuild().Version, Logger: v.log,
 	}
 	o := httpapi.Options{
@@ -66,6 +68,43 @@ func (v *service) limitLines(ctx context.Context) ([]console.Limit, error) {
 		}
 	}
 	return lines, err
+}
+
+// parkedLines are where messages wait beside the queues, as the overview shows them.
+func (v *service) parkedLines(ctx context.Context) ([]console.Parked, error) {
+	places, err := v.jobs.Ledger().Parked(ctx)
+	lines := make([]console.Parked, 0, len(places))
+	for text, n := range places {
+		line := console.Parked{What: text, Messages: n}
+		if id, held := ledger.CampaignHeldAt(text); held {
+			line.What, line.Campaign, line.Held = "rows of", id, true
+		} else if at, ok := worker.ParsePlace(text); ok {
+			line.What, line.Lane, line.Campaign, line.Limit = strings.ToUpper(string(at.Kind)), string(at.Lane), at.Campaign, v.capText(at.Sender)
+			if !at.Sender.IsZero() {
+				line.What += " from " + at.Sender.String()
+			}
+		}
+		lines = append(lines, line)
+	}
+	slices.SortFunc(lines, func(a, b console.Parked) int { return cmp.Or(cmp.Compare(a.What, b.What), cmp.Compare(a.Lane, b.Lane)) })
+	return lines, err
+}
+
+// capText is the limits of a sending number; empty: it has none of its own.
+func (v *service) capText(sender flowroute.E164) string {
+	if sender.IsZero() {
+		return ""
+	}
+	var parts []string
+	for _, c := range v.caps.at(sender) {
+		if !c.Rate.IsZero() {
+			parts = append(parts, c.Rate.String())
+		}
+		if c.PerDay > 0 {
+			parts = append(parts, strconv.Itoa(c.PerDay)+" a day")
+		}
+	}
+	return strings.Join(parts, ", ")
 }
 
 // alerts are what a person should see first.
