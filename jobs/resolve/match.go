@@ -35,8 +35,9 @@ func (q question) match() match {
 	give := func(i int) bool {
 		since := members[i].first.Add(-q.read.margin)
 		at := slices.IndexFunc(free, func(r record) bool {
-			// Of an MMS the record does not say which it is, and Redis may have lost others.
-			return q.may(members[i], r) && (turn(members[i]) != turnUnknown || !r.mms || !parts.of(r) && !q.read.fenced)
+			// Of an MMS the record does not say which it is, and behind a fence Redis may have lost others.
+			sure := !r.mms || turn(members[i]) == turnAccepted || !q.read.fenced && (turn(members[i]) != turnUnknown || !parts.of(r))
+			return sure && q.may(members[i], r)
 		})
 		if at < 0 {
 			return false
@@ -65,7 +66,7 @@ func (q question) match() match {
 	}
 	q.unsure(&found, members, mine)
 	further := parts.take(&free)
-	if len(found.left) == 0 {
+	if len(found.left) == 0 && !q.read.fenced { // behind a fence it may be a lost one's only record
 		found.claims = append(found.claims, parts.claims(further)...)
 	} else {
 		found.near = append(found.near, further...)
