@@ -109,6 +109,7 @@ func TestCampaign(t *testing.T) {
 	// Written otherwise, it is the same.
 	other := list(t, "\ufeffName;Phone\r\nAnn;12\r\n"+strings.ReplaceAll(strings.Join(swapped(t, somePeople(60)+"+12065550200,Again\n"), "\r\n"), ",", ";"))
 	b.run(of(other, "--from", "(206) 555-0100", "--template", "Hi {{name}}!", "--name", "spring sale", "--json")...).want(t, exitDone, `"existed": true`, "")
+	b.run(append(args, "--dry-run")...).want(t, exitDone, "messages  60", "notice: the same campaign exists already, and is done")
 	b.run(append(args, "--rate", "3")...).want(t, exitFailed, "", "but another name, rate, end or other setting")
 	b.run("campaign", "show", id, "--json").want(t, exitDone, `"state": "done"`, "")
 	b.run("campaign", "resend", id).want(t, exitFailed, "", "no row that failed is left")
@@ -173,6 +174,24 @@ func TestCampaignChanges(t *testing.T) {
 	b.run(of(list(t, somePeople(3)), "--template", "Hi {{name}}!", "--start-at", "2h", "--name", long)...).want(t, exitFailed, "", "was cancelled; --again makes a further one")
 	b.run("campaign", "show", id[:7]).want(t, exitUsage, "", "first 8 characters")
 	b.run("campaign", "show", "00000000").want(t, exitFailed, "", "no such campaign")
+}
+
+// TestCampaignBrake: what the brake says, and where to look.
+func TestCampaignBrake(t *testing.T) {
+	t.Parallel()
+	b := setup(t).with("CAMPAIGN_BRAKE", "10%/10")
+	b.sim.FailNext("media-over-limit", 30)
+	b.start("run")
+	id := b.run(of(list(t, somePeople(30)), "--template", "Hi")...).want(t, exitDone, "", "30 recipients").id()
+	show := b.until("paused by its brake since", "campaign", "show", id)
+	for _, text := range []string{"were refused, the last one as refused", "Flowroute said no", "campaign failures " + id[:8], "once that is mended: flowroute-worker campaign resume " + id[:8]} {
+		if !strings.Contains(show.out, text) {
+			t.Errorf("it does not say %q:\n%s", text, show.out)
+		}
+	}
+	b.run("campaign", "failures", id).want(t, exitDone, "phone,state,reason,detail\n+1206555", "the campaign is paused: others may follow")
+	b.run("campaign", "resume", id).want(t, exitDone, "running: its brake had paused it at 2", "")
+	b.run("campaign", "cancel", id).want(t, exitDone, "cancelled: ", "")
 }
 
 // TestCampaignFailures writes what failed, safe for spreadsheets, and sends it again.

@@ -93,7 +93,7 @@ func newCampaignCreate(w world) *cobra.Command {
 			defer r.close()
 			r.in = c.in
 			if *dry {
-				return w.preflight(ctx, d, store, c, r)
+				return w.preflight(ctx, d, store, c, r, text)
 			}
 			return w.create(ctx, d, store, c, r, text)
 		})

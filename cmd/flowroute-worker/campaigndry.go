@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"math"
@@ -11,10 +12,15 @@ import (
 
 	"github.com/flowroute-worker/flowroute-worker/flowroute"
 	"github.com/flowroute-worker/flowroute-worker/jobs/campaign"
+	"github.com/flowroute-worker/flowroute-worker/jobs/campaign/template"
 )
 
 // preflight says what a campaign would do.
-func (w world) preflight(ctx context.Context, d *desk, store *campaign.Store, c *creation, r *roll) error {
+func (w world) preflight(ctx context.Context, d *desk, store *campaign.Store, c *creation, r *roll, text *template.Template) error {
+	u := &upload{world: w, store: store, creation: c, roll: r, bar: newReadBar(w.errs)}
+	if err := r.scan(ctx, text, u.bar); err != nil {
+		return notRead(c.file, err)
+	}
 	clocks, err := campaign.NewClocks(d.SendingZone.Location())
 	if err != nil {
 		return err
@@ -23,7 +29,6 @@ func (w world) preflight(ctx context.Context, d *desk, store *campaign.Store, c 
 	if err != nil {
 		return err
 	}
-	u := &upload{world: w, creation: c, roll: r, bar: newReadBar(w.errs)}
 	source = u.bar.begin("looking", r.size, source)
 	p, err := store.Preflight(ctx, c.spec, source, c.in, campaign.PreflightOptions{Clocks: clocks, Rate: d.rateOfCampaign(c.spec)}, u.take)
 	u.bar.end()
@@ -45,6 +50,25 @@ func (w world) preflight(ctx context.Context, d *desk, store *campaign.Store, c 
 	}
 	if p.Recipients == 0 {
 		return fmt.Errorf("no recipient is left of %s: it would not start", many(u.totals.Rows(), "row"))
+	}
+	return u.foretell(ctx)
+}
+
+// foretell says where the same is there already.
+func (u *upload) foretell(ctx context.Context) error {
+	if err := u.identify(ctx); err != nil {
+		return err
+	}
+	known, err := u.store.Get(ctx, u.id)
+	switch {
+	case errors.Is(err, campaign.ErrNotFound):
+		return nil
+	case err != nil:
+		return err
+	case known.State == campaign.Draft:
+		fmt.Fprintf(u.errs, "notice: an upload of the same campaign broke off, after %s: without --dry-run it goes on (%s)\n", people(known.Rows), u.id)
+	default:
+		fmt.Fprintf(u.errs, "notice: the same campaign exists already, and is %s: without --again nothing would be added (%s)\n", known.State, u.id)
 	}
 	return nil
 }

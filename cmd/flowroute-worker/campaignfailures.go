@@ -198,7 +198,7 @@ func (f failureColumns) values(row campaign.FailedRow) []string {
 	for _, field := range f.fields {
 		values = append(values, row.Fields[field])
 	}
-	return append(values, string(row.Job.State), string(row.Job.Reason), row.Job.Detail)
+	return append(values, string(row.Job.State), string(row.Job.Reason), clean(row.Job.Detail))
 }
 
 // noFormula keeps a spreadsheet from calculating with a value.
