@@ -190,7 +190,7 @@ func stateText(s ledger.State) string {
 	case ledger.Undelivered:
 		return "the carrier did not deliver it"
 	case ledger.Failed:
-		return "surely not sent"
+		return "refused, or surely not sent"
 	case ledger.Expired:
 		return "its time was over"
 	case ledger.Cancelled:

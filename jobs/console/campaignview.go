@@ -24,6 +24,7 @@ type campaignRow struct {
 	Rate     string // "4.8/s"; empty: nothing goes
 	ETA      time.Time
 	Left     string // "3 h" until then
+	Note     string // why nothing goes: "begins in 2 h"
 	Refused  string // share of the answered; empty: none was
 	Bad      bool   // of them, so many that one should look
 	Created  time.Time
@@ -62,10 +63,28 @@ func viewRow(c *campaign.Campaign, now time.Time) campaignRow {
 	if !row.ETA.IsZero() {
 		row.Left = span(max(0, row.ETA.Sub(now)))
 	}
+	row.Note = viewNote(c, now)
 	refused := c.Jobs[ledger.Failed]
 	row.Refused = percent(refused, refused+c.Posted())
 	row.Bad = refused*100 > refused+c.Posted() // more than one in a hundred
 	return row
+}
+
+// viewNote says why nothing goes; empty while something does, or could.
+func viewNote(c *campaign.Campaign, now time.Time) string {
+	switch {
+	case c.State == campaign.Draft:
+		return "upload not finished"
+	case c.State == campaign.Scheduled:
+		return "begins in " + span(c.Spec.StartAt.Sub(now))
+	case c.State == campaign.Paused:
+		return "for " + span(max(0, now.Sub(c.Pause.Since)))
+	case c.State == campaign.Running && !c.WaitsUntil.IsZero():
+		return "waits " + span(c.WaitsUntil.Sub(now)) + " for sending hours"
+	case c.State.Over():
+		return ago(c.Ended, now)
+	}
+	return ""
 }
 
 // viewBar lays the rows end to end by how they stand; those that wait are left empty.

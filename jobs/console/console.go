@@ -132,6 +132,7 @@ func (c *Console) addPages() {
 		return
 	}
 	c.mux.HandleFunc("GET /campaigns", c.campaigns("campaigns-page"))
+	c.mux.Handle("GET /campaigns/{$}", http.RedirectHandler("/campaigns", http.StatusMovedPermanently))
 	c.mux.HandleFunc("GET /console/campaigns", c.campaigns("campaigns"))
 	c.mux.HandleFunc("GET /campaigns/{id}", c.campaign("campaign-page"))
 	c.mux.HandleFunc("GET /console/campaigns/{id}", c.campaign("campaign"))
