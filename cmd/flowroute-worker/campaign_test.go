@@ -14,6 +14,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/sethvargo/go-envconfig"
+
 	"github.com/flowroute-worker/flowroute-worker/jobs"
 )
 
@@ -90,7 +92,7 @@ func TestCampaign(t *testing.T) {
 	}
 	id := made.id()
 	show := b.until("done since", "campaign", "show", id[:8])
-	for _, text := range []string{id, "60 of 60 done (100%)", "accepted  60", "1 duplicate, 1 invalid", "about $0.24 in all"} {
+	for _, text := range []string{id, "60 of 60 done (100%)", "accepted  60", "left out  1 duplicate, 1 invalid", "about $0.24 in all"} {
 		if !strings.Contains(show.out, text) {
 			t.Errorf("show does not say %q:\n%s", text, show.out)
 		}
@@ -126,6 +128,7 @@ func TestCampaign(t *testing.T) {
 		t.Errorf("got %d texts after --again, want 120", n)
 	}
 	b.wide(80, "campaign", "list")
+	b.wide(80, "campaign", "show", id)
 }
 
 // swapped gives the rows of a CSV with two columns the other way round.
@@ -191,7 +194,6 @@ func TestCampaignBrake(t *testing.T) {
 	}
 	b.run("campaign", "failures", id).want(t, exitDone, "phone,state,reason,detail\n+1206555", "the campaign is paused: others may follow")
 	b.run("campaign", "resume", id).want(t, exitDone, "running: its brake had paused it at 2", "")
-	b.run("campaign", "cancel", id).want(t, exitDone, "cancelled: ", "")
 }
 
 // TestCampaignFailures writes what failed, safe for spreadsheets, and sends it again.
@@ -330,6 +332,20 @@ func (s slowly) Read(p []byte) (int, error) {
 	return n, err
 }
 
+// cutting interrupts the command when it says a text.
+type cutting struct {
+	bytes.Buffer
+	text string
+	cut  func()
+}
+
+func (c *cutting) Write(p []byte) (int, error) {
+	if strings.Contains(string(p), c.text) {
+		c.cut()
+	}
+	return c.Buffer.Write(p)
+}
+
 // TestCampaignInterrupted: Ctrl-C leaves nothing half done, and the same command goes on.
 func TestCampaignInterrupted(t *testing.T) {
 	t.Parallel()
@@ -337,6 +353,17 @@ func TestCampaignInterrupted(t *testing.T) {
 	ctx, stop := context.WithTimeout(t.Context(), 100*time.Millisecond)
 	defer stop()
 	b.runWith(ctx, slowly{strings.NewReader(somePeople(3)), ctx}, of("-", "--template", "Hi")...).want(t, exitFailed, "", "copy standard input")
+
+	// In the middle of a command: what is there of it waits for the same one.
+	cut, cancel := context.WithCancel(t.Context())
+	args := of(list(t, somePeople(700)), "--template", "Hi", "--start-at", "2h")
+	errs := &cutting{text: "campaign ", cut: cancel}
+	code := run(cut, args, world{env: envconfig.MapLookuper(b.env), environ: b.environ(), in: strings.NewReader(""), out: io.Discard, errs: errs})
+	if code != exitFailed || !strings.Contains(errs.String(), "interrupted before the first row was taken: nothing was started; the campaign stays a draft") {
+		t.Errorf("got code %d and %s", code, errs)
+	}
+	b.run("campaign", "list").want(t, exitDone, "draft", "")
+	b.run(args...).want(t, exitDone, "", "700 recipients taken of 700 rows\n")
 
 	file := list(t, somePeople(3))
 	id := b.run(of(file, "--template", "Hi", "--start-at", "1h")...).want(t, exitDone, "", "").id()

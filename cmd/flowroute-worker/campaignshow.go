@@ -48,7 +48,10 @@ func printCampaign(out io.Writer, c *campaign.Campaign, now time.Time) error {
 		}
 		row("progress", progressText(c))
 		if c.State == campaign.Running {
-			row("rate", rateText(c, now))
+			row("rate", rateText(c))
+			if text := etaText(c, now); text != "" {
+				row("finish", text)
+			}
 		}
 		row("from", cutTo(strings.Join(c.Spec.From, " "), room))
 		row("template", cutTo(strings.ReplaceAll(c.Spec.Template, "\n", "⏎"), room))
@@ -59,7 +62,13 @@ func printCampaign(out io.Writer, c *campaign.Campaign, now time.Time) error {
 			row("ends", stamp(c.Spec.EndAt))
 		}
 		row("hours", hoursText(c))
-		row("rows", people(c.Rows)+skippedText(c.Skipped))
+		if text := putOffText(c); text != "" {
+			row("", text)
+		}
+		row("rows", people(c.Rows))
+		if skipped := leftOut(c.Skipped.Duplicate, c.Skipped.Blocked, c.Skipped.Invalid); skipped != "" {
+			row("left out", strings.Trim(skipped, " ()"))
+		}
 		row("segments", fmt.Sprintf("%s, about %s in all", thousands(c.Segments), c.Estimate()))
 		if c.CostOf > 0 {
 			row("cost so far", fmt.Sprintf("%s, by the records of %s", c.Cost, many(c.CostOf, "message")))
@@ -69,13 +78,6 @@ func printCampaign(out io.Writer, c *campaign.Campaign, now time.Time) error {
 		return err
 	}
 	return printCounts(out, c)
-}
-
-func skippedText(s campaign.Skipped) string {
-	if text := leftOut(s.Duplicate, s.Blocked, s.Invalid); text != "" {
-		return "; left out at upload: " + strings.Trim(text, " ()")
-	}
-	return ""
 }
 
 func stateText(c *campaign.Campaign) string {
@@ -133,7 +135,7 @@ func progressText(c *campaign.Campaign) string {
 	return text
 }
 
-func rateText(c *campaign.Campaign, now time.Time) string {
+func rateText(c *campaign.Campaign) string {
 	text := "not known yet"
 	if c.Rate > 0 {
 		text = perSecond(c.Rate) + " now"
@@ -141,27 +143,37 @@ func rateText(c *campaign.Campaign, now time.Time) string {
 	if c.Spec.Rate > 0 {
 		text += ", its own limit is " + perSecond(c.Spec.Rate)
 	}
-	if eta := c.ETA(now); !eta.IsZero() {
-		text += ", done at " + stamp(eta) + " (in " + span(eta.Sub(now)) + ")"
-		if c.PutOff > 0 {
-			text += " or, for sending hours, later"
-		}
+	return text
+}
+
+func etaText(c *campaign.Campaign, now time.Time) string {
+	eta := c.ETA(now)
+	if eta.IsZero() {
+		return ""
+	}
+	text := stamp(eta) + " (in " + span(eta.Sub(now)) + ")"
+	if c.PutOff > 0 {
+		text += ", or later for sending hours"
 	}
 	return text
 }
 
 func hoursText(c *campaign.Campaign) string {
-	text := c.Spec.SendingHours + " where the recipient is"
 	if c.Spec.SendingHours == "00:00-24:00" {
-		text = "always"
+		return "always"
 	}
-	if c.PutOff > 0 {
-		text += fmt.Sprintf("; %s wait for that", people(c.PutOff))
+	return c.Spec.SendingHours + " where the recipient is"
+}
+
+// putOffText is how many wait for their hours.
+func putOffText(c *campaign.Campaign) string {
+	switch {
+	case c.PutOff == 0:
+		return ""
+	case c.WaitsUntil.IsZero():
+		return people(c.PutOff) + " wait for that"
 	}
-	if !c.WaitsUntil.IsZero() {
-		text += ", all that are left, until " + stamp(c.WaitsUntil)
-	}
-	return text
+	return fmt.Sprintf("all that are left, %s, wait for %s", people(c.PutOff), stamp(c.WaitsUntil))
 }
 
 // span is a time that something takes, as people say it.

@@ -220,13 +220,12 @@ func (u *upload) broken(ctx context.Context, err error) error {
 	if u.last > 0 {
 		at = "after line " + strconv.Itoa(u.last)
 	}
+	_, over := errors.AsType[*campaign.StateError](err)
 	goOn := "nothing was started; the campaign stays a draft for 24 h, and the same command goes on with it"
 	switch {
 	case ctx.Err() != nil:
 		return fmt.Errorf("interrupted %s: %s", at, goOn)
-	case errors.Is(err, errChanged):
-		return err
-	case errors.Is(err, campaign.ErrBusy):
+	case over, errors.Is(err, errChanged), errors.Is(err, campaign.ErrBusy):
 		return err
 	case redis.HasErrorPrefix(err, "OOM"):
 		return fmt.Errorf("%s: Redis is full (maxmemory): give it room; %s: %w", at, goOn, err)
