@@ -39,7 +39,9 @@ const defaultRetention = 720 * time.Hour
 // and keep it.
 type Client struct {
 	ledger    *ledger.Ledger
+	rdb       redis.UniversalClient
 	asynq     *asynq.Client
+	noting    *asynq.Client // notes down what it would enqueue
 	bell      *bell
 	optOuts   suppress.Checker
 	retention time.Duration
@@ -65,7 +67,7 @@ func NewClient(rdb redis.UniversalClient, o Options) (*Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &Client{ledger: led, optOuts: optOuts, asynq: asynq.NewClientFromRedisClient(rdb), bell: newBell(rdb, o.Prefix), retention: o.Retention, patience: o.Patience, log: o.Logger}
+	c := &Client{ledger: led, optOuts: optOuts, rdb: rdb, asynq: asynq.NewClientFromRedisClient(rdb), noting: asynq.NewClientFromRedisClient(noting{rdb}), bell: newBell(rdb, o.Prefix), retention: o.Retention, patience: o.Patience, log: o.Logger}
 	if c.patience == 0 {
 		c.patience = 5 * time.Second
 	}
@@ -93,25 +95,32 @@ const chunkSize = 500
 // has a receipt or an error, as [Client.Send]'s, at its place in the two answers.
 // When Redis stays away the rest is not tried, which its errors say.
 func (c *Client) SendMany(ctx context.Context, messages []Message) ([]Receipt, []error) {
-	receipts, errs := make([]Receipt, len(messages)), make([]error, len(messages))
-	now := time.Now()
-	for start := 0; start < len(messages); start += chunkSize {
-		end := min(start+chunkSize, len(messages))
-		drafts := make([]draft, end-start)
-		for i, m := range messages[start:end] {
-			d := door{now: now}
-			drafts[i] = d.draft(m.plan(&d), m.Key)
+	return c.sendMany(ctx, "send message", len(messages), func(now time.Time, i int) draft {
+		d := door{now: now}
+		return d.draft(messages[i].plan(&d), messages[i].Key)
+	})
+}
+
+// sendMany asks for n jobs, some hundred at a time.
+func (c *Client) sendMany(ctx context.Context, op string, n int, draftOf func(now time.Time, i int) draft) ([]Receipt, []error) {
+	receipts, errs := make([]Receipt, n), make([]error, n)
+	now, asked, done := time.Now(), 0, 0
+	next := func() []draft {
+		drafts := make([]draft, min(chunkSize, n-asked))
+		for i := range drafts {
+			drafts[i] = draftOf(now, asked+i)
 		}
-		down := c.enqueue(ctx, drafts)
-		for i, draft := range drafts {
-			receipts[start+i], errs[start+i] = draft.receipt, wrap("send message", draft.err)
+		asked += len(drafts)
+		return drafts
+	}
+	down := c.enqueueMany(ctx, next, func(drafts []draft) {
+		for _, draft := range drafts {
+			receipts[done], errs[done] = draft.receipt, wrap(op, draft.err)
+			done++
 		}
-		if down != nil {
-			for i := end; i < len(messages); i++ {
-				errs[i] = fmt.Errorf("send message: not tried: %w", down)
-			}
-			break
-		}
+	})
+	for ; done < n; done++ {
+		errs[done] = fmt.Errorf("%s: not tried: %w", op, down)
 	}
 	return receipts, errs
 }

@@ -5,8 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
-	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -44,6 +42,41 @@ func (d *door) draft(job ledger.NewJob, key string) draft {
 // A job that is written down is taken, whatever becomes of its nudge: the
 // workers' sweep finds jobs without one.
 func (c *Client) enqueue(ctx context.Context, drafts []draft) error {
+	notices, down := c.take(ctx, drafts)
+	c.announce(ctx, notices)
+	return down
+}
+
+// enqueueMany is enqueue for many jobs, of which each call of next makes some, until it
+// makes none: some are written down while those before are announced.
+func (c *Client) enqueueMany(ctx context.Context, next func() []draft, taken func([]draft)) (down error) {
+	announced := make(chan struct{})
+	close(announced)
+	for drafts := next(); len(drafts) > 0 && down == nil; drafts = next() {
+		var notices []notice
+		notices, down = c.take(ctx, drafts)
+		taken(drafts)
+		<-announced
+		done := make(chan struct{})
+		announced = done
+		go func() {
+			defer close(done)
+			c.announce(ctx, notices)
+		}()
+	}
+	<-announced
+	return down
+}
+
+// announce nudges workers, also when the caller's context ends at that moment.
+func (c *Client) announce(ctx context.Context, notices []notice) {
+	ctx, stop := graced(ctx, nudgeGrace)
+	defer stop()
+	c.nudgeAll(ctx, notices)
+}
+
+// take writes jobs down and returns the nudges that they need.
+func (c *Client) take(ctx context.Context, drafts []draft) (queued []notice, down error) {
 	pending := make([]int, 0, len(drafts))
 	for i := range drafts {
 		if drafts[i].err == nil {
@@ -54,12 +87,11 @@ func (c *Client) enqueue(ctx context.Context, drafts []draft) error {
 		for _, i := range pending {
 			drafts[i].err = err
 		}
-		return err
+		return nil, err
 	}
 	c.block(ctx, drafts, pending)
-	down := c.create(ctx, drafts, pending)
+	down = c.create(ctx, drafts, pending)
 
-	var queued []notice
 	var duplicates []ledger.ID
 	for _, i := range pending {
 		d := &drafts[i]
@@ -87,10 +119,9 @@ func (c *Client) enqueue(ctx context.Context, drafts []draft) error {
 			d.err = fmt.Errorf("%w: %w", ErrUnconfirmed, d.err)
 		}
 	}
-	ctx, stop := graced(ctx, nudgeGrace)
+	more, stop := graced(ctx, nudgeGrace)
 	defer stop()
-	c.nudgeAll(ctx, append(queued, c.noticesOf(ctx, duplicates)...))
-	return down
+	return append(queued, c.noticesOf(more, duplicates)...), down
 }
 
 // block marks the messages to those who have opted out. Where the list cannot be read
@@ -136,15 +167,6 @@ func (c *Client) create(ctx context.Context, drafts []draft, pending []int) (dow
 	return down
 }
 
-// notice is a nudge to be.
-type notice struct {
-	id         ledger.ID
-	kind       ledger.Type
-	queue      string
-	generation int
-	due        time.Time
-}
-
 // noticesOf are nudges of jobs that exist and are queued. Whoever made them may
 // have died before announcing them.
 func (c *Client) noticesOf(ctx context.Context, ids []ledger.ID) []notice {
@@ -164,52 +186,9 @@ func (c *Client) noticesOf(ctx context.Context, ids []ledger.ID) []notice {
 	return notices
 }
 
-// nudgeWorkers is how many nudges of one call are on their way at once, since
-// asynq enqueues one by one.
-const nudgeWorkers = 64
-
 // nudgeGrace is what the nudges of jobs that are written down get when the
 // caller's context ends at that moment.
 const nudgeGrace = time.Second
-
-func (c *Client) nudgeAll(ctx context.Context, notices []notice) {
-	open := make([]int, len(notices))
-	for i := range open {
-		open[i] = i
-	}
-	var failed atomic.Pointer[error]
-	var lost atomic.Int64
-	left := c.persist(ctx, open, func(open []int) []int {
-		var next atomic.Int64
-		var mu sync.Mutex
-		var again []int
-		var workers sync.WaitGroup
-		for range min(nudgeWorkers, len(open)) {
-			workers.Go(func() {
-				for at := int(next.Add(1)) - 1; at < len(open); at = int(next.Add(1)) - 1 {
-					n := notices[open[at]]
-					err := c.Nudge(ctx, n.id, n.kind, n.queue, n.generation, n.due, 0)
-					if err == nil {
-						continue
-					}
-					failed.Store(&err)
-					if !passing(err) {
-						lost.Add(1)
-						continue
-					}
-					mu.Lock()
-					again = append(again, open[at])
-					mu.Unlock()
-				}
-			})
-		}
-		workers.Wait()
-		return again
-	})
-	if n := int(lost.Load()) + len(left); n > 0 {
-		c.log.WarnContext(ctx, "jobs taken but not announced, the sweep will find them", "count", n, "err", *failed.Load())
-	}
-}
 
 // graced is a context that outlives its parent by the grace.
 func graced(parent context.Context, grace time.Duration) (context.Context, context.CancelFunc) {

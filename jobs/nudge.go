@@ -59,25 +59,29 @@ func readNudge(payload []byte) (Task, bool) {
 // the task may be the caller's own or lie in asynq's archive. So a sweep counts
 // serials up, and gets [asynq.ErrTaskIDConflict] for one in use.
 func (c *Client) Nudge(ctx context.Context, id ledger.ID, t ledger.Type, queue string, generation int, at time.Time, serial int) error {
-	payload, err := json.Marshal(nudge{V: payloadVersion, Job: id.String(), Gen: generation})
+	return c.nudge(ctx, c.asynq, notice{id, t, queue, generation, at}, serial)
+}
+
+func (c *Client) nudge(ctx context.Context, by *asynq.Client, n notice, serial int) error {
+	payload, err := json.Marshal(nudge{V: payloadVersion, Job: n.id.String(), Gen: n.generation})
 	if err != nil {
 		return fmt.Errorf("nudge: %w", err)
 	}
-	taskID := id.String() + "." + strconv.Itoa(generation)
+	taskID := n.id.String() + "." + strconv.Itoa(n.generation)
 	if serial != 0 {
 		taskID += "." + strconv.Itoa(serial)
 	}
-	options := []asynq.Option{asynq.Queue(queue), asynq.TaskID(taskID), asynq.MaxRetry(nudgeRetries), asynq.Timeout(NudgeTimeout)}
-	if !at.IsZero() {
+	options := []asynq.Option{asynq.Queue(n.queue), asynq.TaskID(taskID), asynq.MaxRetry(nudgeRetries), asynq.Timeout(NudgeTimeout)}
+	if !n.due.IsZero() {
 		// asynq cuts times to whole seconds, which would be early.
-		options = append(options, asynq.ProcessAt(at.Add(time.Second-1).Truncate(time.Second)))
+		options = append(options, asynq.ProcessAt(n.due.Add(time.Second-1).Truncate(time.Second)))
 	}
-	_, err = c.asynq.EnqueueContext(ctx, asynq.NewTask(string(t), payload), options...)
-	if err == nil || (serial == 0 && errors.Is(err, asynq.ErrTaskIDConflict)) {
-		if at.IsZero() {
-			c.bell.ring(ctx, queue)
-		}
-		return nil
+	_, err = by.EnqueueContext(ctx, asynq.NewTask(string(n.kind), payload), options...)
+	if err != nil && (serial != 0 || !errors.Is(err, asynq.ErrTaskIDConflict)) {
+		return fmt.Errorf("nudge: %w", err)
 	}
-	return fmt.Errorf("nudge: %w", err)
+	if n.due.IsZero() && by == c.asynq {
+		c.bell.ring(ctx, n.queue)
+	}
+	return nil
 }

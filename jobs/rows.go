@@ -2,7 +2,6 @@ package jobs
 
 import (
 	"context"
-	"fmt"
 	"time"
 
 	"github.com/flowroute-worker/flowroute-worker/jobs/ledger"
@@ -19,30 +18,13 @@ type Row struct {
 // nobody is there to correct it. Errors of a row: [ledger.ErrHeld], its campaign does not
 // run; [ErrUnconfirmed]; [ledger.ErrNewerVersion].
 func (c *Client) SendRows(ctx context.Context, rows []Row) ([]Receipt, []error) {
-	receipts, errs := make([]Receipt, len(rows)), make([]error, len(rows))
-	now := time.Now()
-	for start := 0; start < len(rows); start += chunkSize {
-		end := min(start+chunkSize, len(rows))
-		drafts := make([]draft, end-start)
-		for i, row := range rows[start:end] {
-			d := door{now: now, waited: true}
-			job := row.Message.plan(&d)
-			job.ID = row.ID
-			if err := d.err(); err != nil {
-				job.Refused = clip(err.Error())
-			}
-			drafts[i] = draft{job: job, keyed: true}
+	return c.sendMany(ctx, "send row", len(rows), func(now time.Time, i int) draft {
+		d := door{now: now, waited: true}
+		job := rows[i].Message.plan(&d)
+		job.ID = rows[i].ID
+		if err := d.err(); err != nil {
+			job.Refused = clip(err.Error())
 		}
-		down := c.enqueue(ctx, drafts)
-		for i, draft := range drafts {
-			receipts[start+i], errs[start+i] = draft.receipt, wrap("send row", draft.err)
-		}
-		if down != nil {
-			for i := end; i < len(rows); i++ {
-				errs[i] = fmt.Errorf("send row: not tried: %w", down)
-			}
-			break
-		}
-	}
-	return receipts, errs
+		return draft{job: job, keyed: true}
+	})
 }
