@@ -41,6 +41,7 @@ func newSend(w world) *cobra.Command {
 	flags.StringVar(&at, "at", "", "when to send: a time like 2026-01-31T15:04:05Z, or from now like 90m (default at once)")
 	flags.StringVar(&expires, "expires-in", "", "do not send it later than this after --at, like 10m (default 24h, priority otp 5m)")
 	flags.StringVar(&m.Priority, "priority", jobs.PriorityNormal, "otp, normal or bulk")
+	flags.StringVar(&m.SendingHours, "sending-hours", "", "only send within these hours of the recipient's day, like 08:00-21:00 (default any)")
 	mms := flags.Bool("mms", false, "send a text without media as an MMS")
 	result := outcomeFlags(cmd)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/flowroute-worker/flowroute-worker/flowroute/flowroutetest"
+	"github.com/flowroute-worker/flowroute-worker/jobs"
 	"github.com/flowroute-worker/flowroute-worker/jobs/campaign"
 	"github.com/flowroute-worker/flowroute-worker/jobs/ledger"
 	"github.com/flowroute-worker/flowroute-worker/jobs/worker"
@@ -200,6 +201,24 @@ func TestCampaignsShare(t *testing.T) {
 			t.Errorf("cancelled: got %+v", c.View())
 		}
 	}
+}
+
+// A single message keeps to the hours that it asks for.
+func TestSingleMessageHours(t *testing.T) {
+	t.Parallel()
+	f := withCampaigns(t, 100)
+	seattle, err := time.LoadLocation("America/Los_Angeles")
+	if err != nil {
+		t.Fatal(err)
+	}
+	hour := time.Now().In(seattle).Hour()
+	closed := f.send(jobs.Message{To: "+12062000001", SendingHours: fmt.Sprintf("%02d:00-%02d:00", (hour+2)%24, (hour+2)%24+1)})
+	open := f.send(jobs.Message{To: "+12062000002", SendingHours: fmt.Sprintf("%02d:00-%02d:59", hour, hour)})
+	f.bundle.until(open, ledger.Accepted, ledger.Delivered)
+	if job, err := f.jobs.Get(t.Context(), closed); err != nil || job.State != ledger.Queued || job.Attempts != 0 {
+		t.Errorf("outside its hours: got %s after %d attempts, %v, want it queued", job.State, job.Attempts, err)
+	}
+	f.once(2062000002, 1)
 }
 
 // Those whose hours are not now wait, and do not hold up the others.
