@@ -16,6 +16,7 @@ import (
 
 	"github.com/flowroute-worker/flowroute-worker/flowroute"
 	"github.com/flowroute-worker/flowroute-worker/jobs"
+	"github.com/flowroute-worker/flowroute-worker/jobs/campaign"
 	"github.com/flowroute-worker/flowroute-worker/jobs/console"
 	"github.com/flowroute-worker/flowroute-worker/jobs/httpapi"
 	"github.com/flowroute-worker/flowroute-worker/jobs/ledger"
@@ -36,8 +37,15 @@ func (v *service) httpServer() (*httpapi.Server, error) {
 	}
 	o := httpapi.Options{
 		Jobs: v.jobs, Redis: v.redis.producer, MetricsPublic: v.MetricsPublic, QueuesWrite: v.QueuesUIWrite,
-		Ready: v.ready, Registry: v.registry, Numbers: v.numbers, MDRs: v.records, OptOuts: v.optOuts, DrainTimeout: httpDrain, Logger: v.log,
+		Ready: v.ready, Registry: v.registry, Numbers: v.numbers, MDRs: v.records, OptOuts: v.optOuts, Campaigns: v.campaigns, DrainTimeout: httpDrain, Logger: v.log,
 		Queues: []string{worker.QueueResend}, WebhookSecret: v.WebhookSecret.Reveal(), Wake: wakeWith(v.jobs),
+	}
+	clocks, err := campaign.NewClocks(v.SendingZone.Location())
+	if err != nil {
+		return nil, err
+	}
+	o.Forecast = func(spec campaign.Spec) campaign.PreflightOptions {
+		return campaign.PreflightOptions{Clocks: clocks, Rate: v.rateOfCampaign(spec)}
 	}
 	if v.limiter != nil {
 		pages.Limits = v.limitLines

@@ -45,7 +45,7 @@ func rooms() []room {
 		{"jobs/campaign", "flowroute jobs/ledger jobs jobs/internal/lease jobs/suppress jobs/inventory jobs/campaign/template jobs/campaign/intake jobs/campaign/hours go-redis phonenumbers uuid"},
 		{"jobs/reconcile", "flowroute jobs/ledger jobs jobs/suppress jobs/mdr jobs/inventory go-redis phonenumbers"},
 		{"jobs/console", "flowroute jobs/ledger jobs jobs/suppress jobs/mdr jobs/inventory jobs/campaign jobs/reconcile asynq go-redis"},
-		{"jobs/httpapi", "flowroute jobs/ledger jobs jobs/events jobs/suppress jobs/mdr jobs/inventory jobs/campaign jobs/reconcile jobs/console asynq asynqmon go-redis prometheus uuid"},
+		{"jobs/httpapi", "flowroute jobs/ledger jobs jobs/internal/lease jobs/events jobs/suppress jobs/mdr jobs/inventory jobs/campaign/template jobs/campaign/intake jobs/campaign jobs/reconcile jobs/console asynq asynqmon go-redis prometheus uuid"},
 		{"scheduler", "jobs/ledger jobs asynq cron go-redis"},
 		{"flowroute/flowroutetest", "flowroute"},
 		{"torture", everything},

@@ -35,6 +35,9 @@ const (
 	codeConflict      = "key_conflict"
 	codeTooLate       = "too_late"
 	codeNotInReview   = "not_in_review"
+	codeWrongState    = "wrong_state"
+	codeBusy          = "upload_running"
+	codeEmpty         = "no_recipients"
 	codeNewer         = "newer_version"
 	codeUnavailable   = "unavailable"
 	codeUnconfirmed   = "unconfirmed"
@@ -107,6 +110,9 @@ func (p *problem) write(w http.ResponseWriter) {
 // problemOf says what an error means to the client. ctx is the request's.
 func problemOf(ctx context.Context, err error) *problem {
 	if p, ok := errors.AsType[*problem](err); ok {
+		return p
+	}
+	if p := campaignProblem(err); p != nil {
 		return p
 	}
 	if invalid, ok := errors.AsType[*jobs.ValidationError](err); ok && len(invalid.Problems) > 0 {

@@ -49,6 +49,10 @@ func (s *Server) addRoutes() {
 		add("DELETE /v1/optouts", s.deleteOptOut)
 	}
 
+	if s.o.Campaigns != nil {
+		s.addCampaigns(add)
+	}
+
 	if s.webhooks != nil {
 		for _, pattern := range []string{"POST /webhooks/flowroute/{secret}/dlr", "POST /webhooks/flowroute/{secret}/dlr/{ref}"} {
 			s.addRoute(pattern, route{serve: s.webhooks.postReceipt, open: true, quiet: true})
@@ -72,6 +76,19 @@ func (s *Server) addRoutes() {
 		s.addRoute("GET /{$}", route{serve: plain(s.o.Console)})
 		s.addRoute("GET /console/", route{serve: plain(s.o.Console), quiet: true})
 	}
+}
+
+func (s *Server) addCampaigns(add func(string, handler)) {
+	c := s.o.Campaigns
+	add("POST /v1/campaigns", s.postCampaign)
+	add("GET /v1/campaigns", s.getCampaigns)
+	add("GET /v1/campaigns/{id}", s.getCampaign)
+	add("GET /v1/campaigns/{id}/failures", s.getFailures)
+	add("POST /v1/campaigns/{id}/recipients", s.postRecipients)
+	add("POST /v1/campaigns/{id}/start", s.changeCampaign(c.Start))
+	add("POST /v1/campaigns/{id}/pause", s.changeCampaign(c.Pause))
+	add("POST /v1/campaigns/{id}/resume", s.changeCampaign(c.Resume))
+	add("POST /v1/campaigns/{id}/cancel", s.changeCampaign(c.Cancel))
 }
 
 func plain(h http.Handler) handler {

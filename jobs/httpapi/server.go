@@ -14,6 +14,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/flowroute-worker/flowroute-worker/jobs"
+	"github.com/flowroute-worker/flowroute-worker/jobs/campaign"
 )
 
 // Options of a [Server]. Jobs and Redis are needed; the rest has the defaults
@@ -56,6 +57,11 @@ type Options struct {
 	MDRs    MDRStore
 	// OptOuts is who must not be texted, to read and to change. nil: 404.
 	OptOuts OptOutStore
+	// Campaigns are one text to many people. nil: 404.
+	Campaigns *campaign.Store
+	// Forecast is what a look ahead at a campaign takes into account beside itself.
+	// Defaults to nothing.
+	Forecast func(campaign.Spec) campaign.PreflightOptions
 	// Console answers GET / and everything below /console/. nil: 404.
 	Console http.Handler
 
