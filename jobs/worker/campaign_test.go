@@ -22,7 +22,7 @@ type fair struct {
 	store *campaign.Store
 }
 
-func withCampaigns(t *testing.T, perSecond int) fair {
+func withCampaigns(t testing.TB, perSecond int) fair {
 	t.Helper()
 	clocks, err := campaign.NewClocks(time.UTC)
 	if err != nil {

@@ -108,7 +108,7 @@ func (c crash) run(t *testing.T, points *os.File, stdin *bufio.Reader) {
 
 // crashed is a worker process that an aim is taken at.
 type crashed struct {
-	t      *testing.T
+	t      testing.TB
 	cmd    *exec.Cmd
 	stdin  interface{ Write([]byte) (int, error) }
 	points *bufio.Scanner

@@ -25,7 +25,7 @@ const (
 
 // bundle is a worker against a simulated account, with its own Redis database.
 type bundle struct {
-	t      *testing.T
+	t      testing.TB
 	sim    *flowroutetest.Server
 	db     *redistest.DB
 	jobs   *jobs.Client
@@ -41,7 +41,7 @@ type options struct {
 	stopped bool // do not start the worker yet
 }
 
-func setup(t *testing.T, o options) bundle {
+func setup(t testing.TB, o options) bundle {
 	t.Helper()
 	b := bundle{t: t, sim: flowroutetest.NewServer(t, o.sim), db: redistest.New(t)}
 	client, err := jobs.NewClient(b.db.Client(), jobs.Options{})
