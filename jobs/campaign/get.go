@@ -29,7 +29,8 @@ type Campaign struct {
 
 	Rows     int // recipients taken
 	Segments int // of their texts
-	// Skipped is what the uploads left out, each row counted each time it was sent.
+	// Skipped is what the uploads left out; a row that was sent again is counted again, but
+	// for those that were taken the first time.
 	Skipped Skipped
 	// Jobs are the rows that jobs were made of, by state.
 	Jobs map[ledger.State]int
@@ -114,39 +115,47 @@ const rateHolds = 15 * time.Second
 
 // Get reads a campaign. Errors: [ErrNotFound], [ErrNewerVersion], or Redis' own.
 func (s *Store) Get(ctx context.Context, id ledger.ID) (*Campaign, error) {
-	many, err := s.getMany(ctx, []ledger.ID{id})
+	many, newer, err := s.getMany(ctx, []ledger.ID{id})
+	switch {
+	case err != nil:
+	case newer:
+		err = ErrNewerVersion
+	case many[0] == nil:
+		err = ErrNotFound
+	}
 	if err != nil {
 		return nil, fmt.Errorf("read campaign: %w", err)
-	}
-	if many[0] == nil {
-		return nil, fmt.Errorf("read campaign: %w", ErrNotFound)
 	}
 	return many[0], nil
 }
 
-// getMany reads campaigns in one round trip; nil for those that are not there.
-func (s *Store) getMany(ctx context.Context, ids []ledger.ID) ([]*Campaign, error) {
+// getMany reads campaigns in one round trip; nil for those that are not there, and those of
+// a newer version, which it reports.
+func (s *Store) getMany(ctx context.Context, ids []ledger.ID) (campaigns []*Campaign, newer bool, err error) {
 	pipe := s.rdb.Pipeline()
 	records, counts := make([]*redis.MapStringStringCmd, len(ids)), make([]*redis.MapStringStringCmd, len(ids))
 	for i, id := range ids {
 		records[i], counts[i] = pipe.HGetAll(ctx, s.keys.campaign(id)), pipe.HGetAll(ctx, s.keys.counts(id))
 	}
 	if _, err := pipe.Exec(ctx); err != nil && !errors.Is(err, redis.Nil) {
-		return nil, err
+		return nil, false, err
 	}
-	campaigns := make([]*Campaign, len(ids))
+	campaigns = make([]*Campaign, len(ids))
 	for i, id := range ids {
 		f := records[i].Val()
 		if len(f) == 0 {
 			continue
 		}
 		c, err := s.read(id, f, counts[i].Val())
-		if err != nil {
-			return nil, err
+		switch {
+		case errors.Is(err, ErrNewerVersion):
+			newer = true
+		case err != nil:
+			return nil, false, err
 		}
 		campaigns[i] = c
 	}
-	return campaigns, nil
+	return campaigns, newer, nil
 }
 
 // read makes a campaign of its record and its counts.
@@ -221,7 +230,7 @@ func (s *Store) Active(ctx context.Context) ([]*Campaign, error) {
 			return nil, fmt.Errorf("read campaigns: %w", err)
 		}
 	}
-	found, err := s.getMany(ctx, ids)
+	found, _, err := s.getMany(ctx, ids)
 	return slices.DeleteFunc(found, func(c *Campaign) bool { return c == nil }), err
 }
 
@@ -267,14 +276,14 @@ func (s *Store) List(ctx context.Context, limit int, after ledger.ID) (campaigns
 	if len(ids) == 0 {
 		return nil, ledger.ID{}, nil
 	}
-	found, err := s.getMany(ctx, ids)
+	found, _, err := s.getMany(ctx, ids)
 	if err != nil {
 		return nil, ledger.ID{}, fmt.Errorf("list campaigns: %w", err)
 	}
 	for i, c := range found {
 		if c != nil {
 			campaigns = append(campaigns, c)
-		} else if texts[i] != next.String() { // its retention is over
+		} else if texts[i] != next.String() && s.rdb.Exists(ctx, s.keys.campaign(ids[i])).Val() == 0 { // its retention is over
 			s.rdb.ZRem(ctx, s.keys.all(), texts[i])
 		}
 	}

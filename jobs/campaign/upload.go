@@ -41,7 +41,9 @@ type Answer struct {
 // Totals are of one upload.
 type Totals struct {
 	Accepted, Duplicate, Blocked, Invalid int
-	Segments                              int // of those accepted
+	// Known, of the duplicates, were in the campaign before this upload.
+	Known    int
+	Segments int // of those accepted
 }
 
 // Rows is how many rows there were.
@@ -139,7 +141,7 @@ func (u *upload) resume(ctx context.Context) error {
 			return err
 		}
 		for _, row := range rows {
-			u.intake.add(row.to)
+			u.intake.addBefore(row.to)
 			if len(rows) < chunkRows {
 				u.last.add(row)
 			}
@@ -212,7 +214,7 @@ func (u *upload) flush(ctx context.Context) error {
 		}
 	}
 	for _, t := range u.intake.taken {
-		u.totals.count(t.Answer)
+		u.totals.count(t)
 		if u.answer == nil {
 			continue
 		}
@@ -254,7 +256,7 @@ func (u *upload) write(ctx context.Context) error {
 
 // note adds what was left out to the campaign's record.
 func (u *upload) note(ctx context.Context, skipped Skipped) error {
-	skipped.Duplicate += u.totals.Duplicate
+	skipped.Duplicate += u.totals.Duplicate - u.totals.Known
 	skipped.Blocked += u.totals.Blocked
 	skipped.Invalid += u.totals.Invalid
 	b, err := json.Marshal(skipped)
@@ -264,12 +266,15 @@ func (u *upload) note(ctx context.Context, skipped Skipped) error {
 	return u.store.rdb.HSet(ctx, u.store.keys.campaign(u.id), "sk", b).Err()
 }
 
-func (t *Totals) count(a Answer) {
-	switch a.Verdict {
+func (t *Totals) count(row taken) {
+	switch row.Verdict {
 	case RowAccepted:
 		t.Accepted++
 	case RowDuplicate:
 		t.Duplicate++
+		if row.known {
+			t.Known++
+		}
 	case RowBlocked:
 		t.Blocked++
 	case RowInvalid:
