@@ -17,7 +17,7 @@ import (
 // incoming looks at rows as they come in. It is for one goroutine.
 type incoming struct {
 	*plan
-	optOuts suppress.Checker // nil: nobody has opted out
+	optOuts suppress.Checker    // nil: nobody has opted out
 	seen    map[uint64]struct{} // the recipients there are; with fromBefore, those from before
 
 	taken  []taken // rows since the last clear
