@@ -94,7 +94,7 @@ func viewHalt(c *campaign.Campaign, now time.Time) alertView {
 	switch {
 	case c.State == campaign.Paused && c.Pause.Brake:
 		detail := brakeText(c.Pause)
-		if why := reasonText(ledger.Failed, c.Pause.Reason); why != "" {
+		if why := reasonText(ledger.Failed, c.Pause.Reason); why != "" && c.Pause.Reason != ledger.ReasonRefused {
 			detail += " That means: " + why + "."
 		}
 		return alertView{

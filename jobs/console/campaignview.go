@@ -182,7 +182,7 @@ func brakeAlerts(active []*campaign.Campaign) []Alert {
 // brakeText is why a brake acted.
 func brakeText(p campaign.Pause) string {
 	text := fmt.Sprintf("%s of its last %s messages were refused", thousands(p.Refused), thousands(p.Messages))
-	if p.Reason != "" {
+	if p.Reason != "" && p.Reason != ledger.ReasonRefused {
 		text += ", the last one as " + string(p.Reason)
 	}
 	return text + "."
