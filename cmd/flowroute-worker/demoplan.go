@@ -6,6 +6,7 @@ import (
 
 	"github.com/flowroute-worker/flowroute-worker/flowroute/flowroutetest"
 	"github.com/flowroute-worker/flowroute-worker/jobs"
+	"github.com/flowroute-worker/flowroute-worker/jobs/campaign"
 )
 
 // The numbers of the demo's account. Those with 555-01 are kept free for fiction.
@@ -20,7 +21,7 @@ const (
 type demoKind string
 
 const (
-	demoBulk      demoKind = "bulk"
+	demoBulk      demoKind = "bulk" // rows of a campaign
 	demoNormal    demoKind = "normal"
 	demoOTP       demoKind = "otp"
 	demoMMS       demoKind = "mms"
@@ -73,7 +74,7 @@ func newDemoMessage(kind demoKind, i, n int, now time.Time) demoMessage {
 	}
 	switch kind {
 	case demoBulk:
-		m.Priority, m.Campaign = jobs.PriorityBulk, "demo"
+		m.From, m.Priority = demoSender, jobs.PriorityBulk
 	case demoOTP:
 		m.Priority, m.Body = jobs.PriorityOTP, fmt.Sprintf("Your code is %06d.", 100_000+i*7)
 	case demoMMS:
@@ -91,6 +92,14 @@ func newDemoMessage(kind demoKind, i, n int, now time.Time) demoMessage {
 		m.ExpiresAt = m.SendAt.Add(time.Millisecond)
 	}
 	return demoMessage{kind, m}
+}
+
+// demoCampaign texts those of the kind bulk; its rows bring n, which message it is.
+func demoCampaign(n int) campaign.Spec {
+	return campaign.Spec{
+		Name: "demo", From: campaign.Senders{demoSender}, SendingHours: "00:00-24:00", Key: "demo",
+		Template: fmt.Sprintf("Demo message {{n}} of %d: your order is on its way.", n),
+	}
 }
 
 // demoFaults go wrong about once in twelve: answers that are lost after the

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"time"
 
@@ -13,6 +14,7 @@ import (
 
 	"github.com/flowroute-worker/flowroute-worker/flowroute"
 	"github.com/flowroute-worker/flowroute-worker/jobs"
+	"github.com/flowroute-worker/flowroute-worker/jobs/campaign"
 	"github.com/flowroute-worker/flowroute-worker/jobs/ledger"
 )
 
@@ -77,8 +79,11 @@ func cause(ctx context.Context, err error) error {
 func (p *play) messages(ctx context.Context) error {
 	plan := demoMessages(p.o.messages, time.Now())
 	var backlog, codes []demoMessage
-	for _, m := range plan {
+	people := demoPeople{file: "phone,n\n"}
+	for i, m := range plan {
 		switch m.kind {
+		case demoBulk:
+			people.add(i+1, m)
 		case demoOTP:
 			codes = append(codes, m)
 		case demoPlain:
@@ -88,6 +93,9 @@ func (p *play) messages(ctx context.Context) error {
 		default:
 			backlog = append(backlog, m)
 		}
+	}
+	if err := p.campaign(ctx, people); err != nil {
+		return err
 	}
 	if err := p.send(ctx, backlog); err != nil {
 		return err
@@ -103,6 +111,37 @@ func (p *play) messages(ctx context.Context) error {
 		}
 	}
 	return p.tally.wait(ctx, func(t *tally) bool { return t.settled(p.ids()) })
+}
+
+// demoPeople are the recipients of the campaign.
+type demoPeople struct {
+	file     string // CSV
+	messages []demoMessage
+}
+
+func (d *demoPeople) add(number int, m demoMessage) {
+	d.file += fmt.Sprintf("%s,%d\n", m.To, number)
+	d.messages = append(d.messages, m)
+}
+
+// campaign starts the campaign.
+func (p *play) campaign(ctx context.Context, people demoPeople) error {
+	store, spec := p.st.service.campaigns, demoCampaign(p.o.messages)
+	created, err := store.Create(ctx, spec.ID(nil), spec)
+	if err != nil {
+		return err
+	}
+	_, err = store.Upload(ctx, created.ID, strings.NewReader(people.file), campaign.Input{}, func(a campaign.Answer) error {
+		if a.Verdict != campaign.RowAccepted {
+			return fmt.Errorf("line %d: %s", a.Line, a.Verdict)
+		}
+		return p.note(created.ID.OfRow(uint32(a.Row)).String(), people.messages[a.Row-1])
+	})
+	if err != nil {
+		return err
+	}
+	_, err = store.Start(ctx, created.ID)
+	return err
 }
 
 // send asks for messages; those with a key are asked for twice.
