@@ -201,7 +201,7 @@ func campaignProblem(err error) *problem {
 	}
 	if bad, ok := errors.AsType[*intake.FileError](err); ok {
 		p := bad.Problem
-		p.Message = "line " + strconv.Itoa(bad.Line) + " " + p.Message
+		p.Message = "line " + strconv.Itoa(bad.Line) + ": " + p.Message
 		return invalidProblem(&jobs.ValidationError{Problems: []jobs.FieldError{p}})
 	}
 	switch {

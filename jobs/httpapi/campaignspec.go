@@ -24,7 +24,7 @@ type specReader struct{ problems []jobs.FieldError }
 // [*jobs.ValidationError], of all that is wrong.
 func readSpec(text []byte) (campaign.Spec, error) {
 	var spec campaign.Spec
-	var version *int64
+	var version json.RawMessage
 	d := &specReader{}
 	d.object(text, map[string]field{
 		"name":          {&spec.Name, "a string in double quotes"},
@@ -39,7 +39,7 @@ func readSpec(text []byte) (campaign.Spec, error) {
 		"key":           {&spec.Key, "a string in double quotes"},
 		"v":             {&version, "1"},
 	})
-	if version != nil && *version != 1 {
+	if len(version) > 0 && string(version) != "1" {
 		d.refuse("v", jobs.CodeVersion, `this version reads "v":1`)
 	}
 	if len(d.problems) > 0 {
@@ -100,11 +100,7 @@ func (d *specReader) object(text []byte, fields map[string]field) {
 		case halfCharacter(raw):
 			d.refuse(name, jobs.CodeNotUTF8, `has half a character (a \u escape without its other half): cut texts between characters`)
 		case !readInto(raw, target.target):
-			code := jobs.CodeWrongType
-			if name == "v" {
-				code = jobs.CodeVersion
-			}
-			d.refuse(name, code, "want %s", target.want)
+			d.refuse(name, jobs.CodeWrongType, "want %s", target.want)
 		}
 		seen[name] = true
 	}

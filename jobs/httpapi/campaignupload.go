@@ -3,6 +3,7 @@ package httpapi
 import (
 	"context"
 	"errors"
+	"io"
 	"mime"
 	"net/http"
 	"strconv"
@@ -114,14 +115,25 @@ func (q *query) column() string {
 }
 
 // upload takes recipients in and answers each.
-func (u *rows) upload(source interface{ Read([]byte) (int, error) }, in campaign.Input) error {
-	u.in.before = u.ready
-	var err error
-	u.totals, err = u.s.o.Campaigns.Upload(u.ctx, u.id, source, in, u.take)
+func (u *rows) upload(source io.Reader, in campaign.Input) (err error) {
+	u.totals, err = u.s.o.Campaigns.Upload(u.ctx, u.id, &toldFirst{u, source}, in, u.take)
 	if sent := u.send(); err == nil {
 		err = sent
 	}
 	return err
+}
+
+// toldFirst has told what there is to tell before it reads more.
+type toldFirst struct {
+	u *rows
+	r io.Reader
+}
+
+func (t *toldFirst) Read(p []byte) (int, error) {
+	if err := t.u.ready(); err != nil {
+		return 0, err
+	}
+	return t.r.Read(p)
 }
 
 // ready tells what there is to tell before more is taken in, and waits for room for what

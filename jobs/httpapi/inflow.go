@@ -24,9 +24,8 @@ const (
 // A Read that gives less than was asked for has waited [uploadPause] for more. It ends
 // with [errGone], [http.ErrServerClosed], or an [*inputError]; errors stay.
 type inflow struct {
-	d      *duplex
-	over   <-chan struct{}
-	before func() error // called before each Read; an error of it is that of Read
+	d    *duplex
+	over <-chan struct{}
 
 	arrived, left chan struct{} // something was read; something was taken
 	ended         chan struct{} // nobody reads the body any more; nil: nobody ever did
@@ -98,11 +97,6 @@ func (f *inflow) full() bool {
 
 // Read is for one goroutine.
 func (f *inflow) Read(p []byte) (int, error) {
-	if f.before != nil {
-		if err := f.before(); err != nil {
-			return 0, err
-		}
-	}
 	if f.ended == nil {
 		f.ended = make(chan struct{})
 		go f.fill()
@@ -152,7 +146,6 @@ func (f *inflow) take(p []byte, late bool) (n int, begun bool, err error) {
 // Rest reads what is left and forgets it, so that a client that writes all before it
 // reads comes to its answer. It ends as Read does, and after limit if there is one.
 func (f *inflow) Rest(limit time.Duration) {
-	f.before = nil
 	if limit > 0 {
 		defer time.AfterFunc(limit, f.d.Stop).Stop()
 	}
