@@ -78,30 +78,29 @@ func (s *Store) List(ctx context.Context, q Query) (Page, error) {
 	}
 }
 
-// Each yields all records of a query, newest first, reading page by page. An error
-// is the last pair. Limit is the size of a page.
+// Each yields all records of a query, newest first, in one walk: it holds some
+// thousand records at a time, however many there are. An error is the last pair.
+// Limit has no effect. What arrives behind its back may be left out.
 func (s *Store) Each(ctx context.Context, q Query) iter.Seq2[Record, error] {
 	return func(yield func(Record, error) bool) {
-		if q.Limit == 0 {
-			q.Limit = largestPage
-		}
-		for {
-			page, err := s.List(ctx, q)
-			if err != nil {
-				yield(Record{}, err)
+		w, err := s.newWalk(q)
+		for err == nil {
+			var r *Record
+			if r, _, err = w.next(ctx); err != nil {
+				break
+			}
+			if r == nil || w.wants(*r) && !yield(*r, nil) {
 				return
 			}
-			for _, r := range page.Records {
-				if !yield(r, nil) {
-					return
-				}
-			}
-			if page.Next == "" {
-				return
-			}
-			q.Cursor = page.Next
 		}
+		yield(Record{}, fmt.Errorf("list records: %w", err))
 	}
+}
+
+// Cursor is the record's place: a listing with it goes on after the record.
+func (r Record) Cursor() string {
+	id, _ := packID(r.ID)
+	return cursorAt(r.Timestamp, id)
 }
 
 // walk goes through the records of a window, newest first.

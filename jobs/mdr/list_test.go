@@ -46,6 +46,25 @@ func fill(t *testing.T, s *mdr.Store, c *clock, n int, reach time.Duration) []fl
 	return newest(records)
 }
 
+// paged reads a listing page by page.
+func paged(t *testing.T, s *mdr.Store, q mdr.Query) []flowroute.MDR {
+	t.Helper()
+	var got []flowroute.MDR
+	for {
+		page, err := s.List(t.Context(), q)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, r := range page.Records {
+			got = append(got, r.MDR)
+		}
+		if page.Next == "" {
+			return got
+		}
+		q.Cursor = page.Next
+	}
+}
+
 func TestListPagesAreTheWhole(t *testing.T) {
 	t.Parallel()
 	s, _, c := setupStore(t)
@@ -54,11 +73,21 @@ func TestListPagesAreTheWhole(t *testing.T) {
 		if limit == 1 {
 			want := want[:40]
 			q := mdr.Query{Limit: limit, Since: want[39].Timestamp}
-			got := all(t, s, q)
+			got := paged(t, s, q)
 			same(t, "one by one", got[:40], want)
 			continue
 		}
-		same(t, "all", all(t, s, mdr.Query{Limit: limit}), want)
+		same(t, "all", paged(t, s, mdr.Query{Limit: limit}), want)
+	}
+	same(t, "in one walk", all(t, s, mdr.Query{}), want)
+	for r, err := range s.Each(t.Context(), mdr.Query{}) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		i := slices.IndexFunc(want, func(o flowroute.MDR) bool { return o.ID == r.ID })
+		if i%200 == 0 {
+			same(t, "after record "+r.ID, all(t, s, mdr.Query{Cursor: r.Cursor()}), want[i+1:])
+		}
 	}
 	page, err := s.List(t.Context(), mdr.Query{})
 	if err != nil || len(page.Records) != 100 || page.Next == "" {
