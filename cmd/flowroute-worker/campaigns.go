@@ -46,8 +46,8 @@ const campaignCapsMost = 1000
 
 func (c *campaignCaps) of(id ledger.ID) []ratelimit.Cap {
 	c.mu.Lock()
-	defer c.mu.Unlock()
 	caps, known := c.known[id]
+	c.mu.Unlock()
 	if known {
 		return caps
 	}
@@ -60,6 +60,8 @@ func (c *campaignCaps) of(id ledger.ID) []ratelimit.Cap {
 	if rate := rateOf(found.Spec.Rate); !rate.IsZero() {
 		caps = []ratelimit.Cap{{Name: "campaign:" + id.String(), Rate: rate}}
 	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	if len(c.known) >= campaignCapsMost {
 		clear(c.known)
 	}
