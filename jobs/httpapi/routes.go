@@ -75,6 +75,8 @@ func (s *Server) addRoutes() {
 	if s.o.Console != nil {
 		s.addRoute("GET /{$}", route{serve: plain(s.o.Console)})
 		s.addRoute("GET /console/", route{serve: plain(s.o.Console), quiet: true})
+		s.addRoute("/campaigns", route{serve: plain(s.o.Console)})
+		s.addRoute("/campaigns/", route{serve: plain(s.o.Console)})
 	}
 }
 
