@@ -16,12 +16,13 @@ import (
 )
 
 func newMDR(w world) *cobra.Command {
-	return group("mdr", "Read and sync message detail records",
+	return group("mdr", "Read, export and sync message detail records",
 		`Read Flowroute's message detail records (MDRs) from the stored copy, which the MDR sync
-keeps (MDR_SYNC_CRON), and start a sync.`,
+keeps (MDR_SYNC_CRON), write them to files, and start a sync.`,
 		`  flowroute-worker mdr list --since 2h
+  flowroute-worker mdr export --since 2026-01-01T00:00:00Z --until 2026-02-01T00:00:00Z --output january.csv.gz
   flowroute-worker mdr sync --since 48h --wait`,
-		newMDRList(w), newMDRShow(w), newMDRSync(w))
+		newMDRList(w), newMDRShow(w), newMDRExport(w), newMDRSync(w))
 }
 
 func newMDRList(w world) *cobra.Command {
@@ -37,9 +38,7 @@ func newMDRList(w world) *cobra.Command {
 	since := flags.String("since", "24h", "from then on: how long ago, or a time like 2026-01-31T15:04:05Z")
 	until := flags.String("until", "", "before then")
 	var q mdr.Query
-	flags.StringVar(&q.Number, "number", "", "sender or recipient")
-	flags.StringVar((*string)(&q.Direction), "direction", "", "inbound or outbound")
-	flags.StringVar((*string)(&q.Delivery), "delivery", "", "pending, delivered or failed")
+	recordFilters(cmd, &q)
 	flags.IntVar(&q.Limit, "limit", 100, "how many, at most 1000")
 	flags.StringVar(&q.Cursor, "cursor", "", "goes on where the list before ended")
 	jsonOut := asJSON(cmd)
@@ -54,10 +53,20 @@ func newMDRList(w world) *cobra.Command {
 	return cmd
 }
 
+// recordFilters are the flags that say which records.
+func recordFilters(cmd *cobra.Command, q *mdr.Query) {
+	flags := cmd.Flags()
+	flags.StringVar(&q.Number, "number", "", "sender or recipient")
+	flags.StringVar((*string)(&q.Direction), "direction", "", "inbound or outbound")
+	flags.StringVar((*string)(&q.Delivery), "delivery", "", "pending, delivered or failed")
+}
+
 // recordQuery checks what was typed.
 func recordQuery(q *mdr.Query, since, until string, now time.Time) (err error) {
-	if q.Since, err = readTime(since, now, -1); err != nil {
-		return fmt.Errorf("--since %w", err)
+	if since != "" {
+		if q.Since, err = readTime(since, now, -1); err != nil {
+			return fmt.Errorf("--since %w", err)
+		}
 	}
 	if until != "" {
 		if q.Until, err = readTime(until, now, -1); err != nil {
@@ -74,6 +83,8 @@ func recordQuery(q *mdr.Query, since, until string, now time.Time) (err error) {
 		return fmt.Errorf("--direction %.40q: give inbound or outbound", q.Direction)
 	case q.Delivery != "" && q.Delivery != flowroute.DeliveryPending && q.Delivery != flowroute.DeliveryDelivered && q.Delivery != flowroute.DeliveryFailed:
 		return fmt.Errorf("--delivery %.40q: give pending, delivered or failed", q.Delivery)
+	case !q.Until.IsZero() && !q.Until.After(q.Since):
+		return errors.New("--until: give a time after --since")
 	case q.Limit < 1 || q.Limit > 1000:
 		return errors.New("--limit: give a number from 1 to 1000")
 	}
