@@ -29,6 +29,7 @@ import (
 	"github.com/flowroute-worker/flowroute-worker/flowroute"
 	"github.com/flowroute-worker/flowroute-worker/flowroute/flowroutetest"
 	"github.com/flowroute-worker/flowroute-worker/jobs"
+	"github.com/flowroute-worker/flowroute-worker/jobs/campaign"
 	"github.com/flowroute-worker/flowroute-worker/jobs/events"
 	"github.com/flowroute-worker/flowroute-worker/jobs/httpapi"
 	"github.com/flowroute-worker/flowroute-worker/jobs/inventory"
@@ -47,6 +48,8 @@ type account struct {
 	proxy   *redistest.Proxy // between the server and Redis
 	numbers *inventory.Store
 	records *mdr.Store
+
+	campaigns *campaign.Store
 }
 
 func newAccount(t *testing.T) account {
@@ -64,7 +67,11 @@ func newAccount(t *testing.T) account {
 	if a.records, err = mdr.New(rdb, mdr.Options{}); err != nil {
 		t.Fatal(err)
 	}
+	if a.campaigns, err = campaign.New(rdb, campaign.Options{OptOuts: optOuts}); err != nil {
+		t.Fatal(err)
+	}
 	a.bundle = setupOn(t, rdb, func(o *httpapi.Options) {
+		o.Campaigns = a.campaigns
 		o.Numbers, o.MDRs, o.OptOuts, o.WebhookSecret = a.numbers, a.records, optOuts, webhookSecret
 		o.Limits = func(ctx context.Context) (any, error) { return limitsOfTheCommand(), rdb.Ping(ctx).Err() }
 	})
@@ -140,8 +147,9 @@ func TestDescriptionIsTrue(t *testing.T) {
 	c := readContract(t, a.bundle)
 
 	message := c.work(a)
-	goods := c.goodOnes(a.bundle)
-	for _, e := range slices.Concat(goods, badOnes(message, a.attempt(ledger.Review, ledger.ReasonNearMatch).ID.String())) {
+	more, bad := c.aboutCampaigns(a)
+	goods := append(c.goodOnes(a.bundle), more...)
+	for _, e := range slices.Concat(goods, bad, badOnes(message, a.attempt(ledger.Review, ledger.ReasonNearMatch).ID.String())) {
 		c.try(a.bundle, e)
 	}
 	local := setup(t, withoutTokens)
@@ -386,7 +394,10 @@ func (c *contract) spoil(b, local *bundle, e exchange) {
 			with("Authorization", "", "Cookie", "", "Accept", "text/html")
 		case "400":
 			bad.status, bad.body = 400, "{"
-			if e.body == "" {
+			if strings.HasSuffix(e.op, "/recipients") {
+				with("Content-Encoding", "gzip") // which it is not
+				bad.body, bad.unsaid = e.body, true
+			} else if e.body == "" {
 				bad.path = path + "?limit=%zz"
 				bad.body = ""
 			} else {
@@ -406,6 +417,10 @@ func (c *contract) spoil(b, local *bundle, e exchange) {
 		case "404":
 			bad.status, bad.code = 404, "not_found"
 			bad.path = path[:strings.LastIndexByte(path, '/')+1] + ledger.NewID().String()
+			if before, after, ok := strings.Cut(e.op, "{id}/"); ok { // of a campaign
+				_, before, _ = strings.Cut(before, " ")
+				bad.path = before + ledger.NewCampaignID().String() + "/" + after
+			}
 			if strings.HasPrefix(e.op, hookOp) {
 				continue // of their own
 			}
@@ -425,7 +440,7 @@ func (c *contract) spoil(b, local *bundle, e exchange) {
 // pages are for people, with a browser: no part of the description.
 func pages() []string {
 	return []string{
-		"GET /login", "POST /login", "POST /logout", "GET /assets/", "GET /favicon.ico", "/queues/", "GET /queues/manifest.json", "GET /{$}", "GET /console/",
+		"GET /login", "POST /login", "POST /logout", "GET /assets/", "GET /favicon.ico", "/queues/", "GET /queues/manifest.json", "GET /{$}", "GET /console/", "/campaigns", "/campaigns/",
 	}
 }
 
@@ -466,7 +481,7 @@ func TestDescriptionHasEveryWord(t *testing.T) {
 			}
 		}
 	}
-	for schema, want := range map[string][]string{"Code": codes, "State": words(ledger.States()), "JobType": words(ledger.Types())} {
+	for schema, want := range map[string][]string{"Code": codes, "State": words(ledger.States()), "CampaignState": words(campaign.States()), "JobType": words(ledger.Types())} {
 		var got []string
 		for _, word := range c.doc.Components.Schemas[schema].Value.Enum {
 			got = append(got, fmt.Sprint(word))
