@@ -222,6 +222,8 @@ func TestDecide(t *testing.T) {
 		"40 MMS behind a fence":   {ask(a, rec("r1", 1, mms), read(func(r *reading) { r.fenced = true })), reviews(ledger.ReasonNearMatch, whyNear)},
 		"40 MMS, a lost one's": {ask(job('a', ledger.Accepted, 0), rec("r1", 1, mms), rec("r2", 8, mms), read(func(r *reading) { r.fenced = true })),
 			found(gets('a', "r1"))},
+		"40 MMS again, and a twin's": {ask(job('a', ledger.Accepted, 0), of(func(m *member) { m.Attempt = 2 }), job('b', ledger.Unknown, 7), rec("r1", 7, mms), rec("r2", 8, mms), began(400), latest(399)),
+			reviews(ledger.ReasonNearMatch, whyNear).but(claims(gets('a', "r1")))},
 		"40 put back, a lost one's": {ask(job('p', ledger.Queued, 0), rec("r1", 1, mms), read(func(r *reading) { r.fenced = true })), want{}},
 		"40 beside a twin's MMS":    {ask(a, beside(-9), rec("r1", 1, mms)), reviews(ledger.ReasonNearMatch, whyNear)},
 		"40 after a twin's MMS":     {ask(a, beside(-10), rec("r1", 1, mms)), found(gets('a', "r1"))},

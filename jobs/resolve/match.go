@@ -32,11 +32,11 @@ func (q question) match() match {
 	given := make([]int, len(members))
 	parts := mmsParts{beside: q.beside}
 	mine := map[int]record{} // MMS, by the place of their message
-	give := func(i int) bool {
+	give := func(i int, more bool) bool {
 		since := members[i].first.Add(-q.read.margin)
 		at := slices.IndexFunc(free, func(r record) bool {
 			// Of an MMS the record does not say which it is, and behind a fence Redis may have lost others.
-			sure := !r.mms || turn(members[i]) == turnAccepted || !q.read.fenced && (turn(members[i]) != turnUnknown || !parts.of(r))
+			sure := !r.mms || !more && turn(members[i]) == turnAccepted || !q.read.fenced && (!more && turn(members[i]) != turnUnknown || !parts.of(r))
 			return sure && q.may(members[i], r)
 		})
 		if at < 0 {
@@ -54,10 +54,10 @@ func (q question) match() match {
 		return true
 	}
 	for i := range members {
-		give(i)
+		give(i, false)
 	}
 	for i, m := range members {
-		for !q.read.fenced && given[i]+m.held < m.Attempt && give(i) { // behind a fence it may be a lost twin's
+		for !q.read.fenced && given[i]+m.held < m.Attempt && give(i, true) { // behind a fence it may be a lost twin's
 			found.surplus++
 		}
 		if given[i] == 0 && (m.State == ledger.Unknown || m.State == ledger.Accepted) {
