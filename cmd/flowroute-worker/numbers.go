@@ -13,13 +13,16 @@ import (
 )
 
 func newNumbers(w world) *cobra.Command {
-	return group("numbers", "Find, buy and list numbers",
-		`Find numbers that are for sale, buy one, and list those of the account. What is for
-sale is asked of Flowroute, with permits of the shared limit; the account's numbers
-come from the stored copy that the numbers sync keeps.`,
+	return group("numbers", "Find, buy, list and compare numbers",
+		`Find numbers that are for sale, buy one, list those of the account, and hold them
+against a file that says how they should be. What is for sale is asked of Flowroute,
+with permits of the shared limit; the account's numbers come from the stored copy that
+the numbers sync keeps.`,
 		`  flowroute-worker numbers search --state WA --starts-with 206
-  flowroute-worker numbers list`,
-		newAreaCodes(w), newExchanges(w), newSearch(w), newNumbersList(w), newNumbersShow(w), newNumbersPurchase(w))
+  flowroute-worker numbers list --changed-since 24h
+  flowroute-worker numbers drift numbers.csv`,
+		newAreaCodes(w), newExchanges(w), newSearch(w), newNumbersList(w), newNumbersShow(w), newNumbersPurchase(w),
+		newNumbersSync(w), newNumbersDrift(w), newNumbersApply(w))
 }
 
 // maxCostFlag is an upper bound for the price, as a text so that it is exact.

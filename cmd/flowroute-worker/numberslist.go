@@ -33,21 +33,39 @@ func newNumbersList(w world) *cobra.Command {
 		Use:   "list",
 		Short: "List the account's numbers",
 		Long: `List the account's numbers from the stored copy, which the numbers sync keeps
-(NUMBERS_SYNC_CRON). Routes are shown by their ids; routes list explains them.`,
+(NUMBERS_SYNC_CRON). Routes are shown by their ids; routes list explains them.
+
+With --changed-since it lists what was added, removed, renamed and re-routed from then
+on instead, with the times at which a sync noticed it, oldest first.`,
 		Example: `  flowroute-worker numbers list
   flowroute-worker numbers list --starts-with 206 --json
-  flowroute-worker numbers list --gone`,
+  flowroute-worker numbers list --gone
+  flowroute-worker numbers list --changed-since 24h`,
 		Args: noArguments(),
 	}
 	var q inventory.Query
 	cmd.Flags().StringVar(&q.StartsWith, "starts-with", "", "digits at the beginning")
 	cmd.Flags().BoolVar(&q.Gone, "gone", false, "those that the account had before, instead")
+	changedSince := cmd.Flags().String("changed-since", "", "what changed from then on: how long ago, or a time like 2026-01-31T15:04:05Z")
 	jsonOut := asJSON(cmd)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		var since time.Time
+		if *changedSince != "" {
+			var err error
+			if since, err = readTime(*changedSince, time.Now(), -1); err != nil {
+				return &usageError{err: fmt.Errorf("--changed-since %w", err), path: cmd.CommandPath()}
+			}
+			if q.Gone {
+				return &usageError{err: errors.New("give --gone or --changed-since, which lists those that went too"), path: cmd.CommandPath()}
+			}
+		}
 		return w.atDesk(cmd.Context(), redisOnly, func(ctx context.Context, d *desk) error {
 			store, err := inventory.New(d.rdb, inventory.Options{})
 			if err != nil {
 				return err
+			}
+			if !since.IsZero() {
+				return listChanges(ctx, w, store, since, q.StartsWith, *jsonOut)
 			}
 			list := items[httpapi.NumberView]{Items: []httpapi.NumberView{}}
 			for n, err := range store.Each(ctx, q) {

@@ -72,6 +72,21 @@ func (s *Store) Changes(ctx context.Context, since time.Time, after string, limi
 	return changes, nil
 }
 
+// ChangesFrom is the moment from which on all changes are kept; zero when none was
+// dropped yet.
+func (s *Store) ChangesFrom(ctx context.Context) (time.Time, error) {
+	pipe := s.rdb.Pipeline()
+	kept, oldest := pipe.XLen(ctx, s.key("changes")), pipe.XRangeN(ctx, s.key("changes"), "-", "+", 1)
+	if _, err := pipe.Exec(ctx); err != nil {
+		return time.Time{}, fmt.Errorf("read changes: %w", err)
+	}
+	if kept.Val() < s.changesMax || len(oldest.Val()) == 0 {
+		return time.Time{}, nil // the list is cut when it is longer
+	}
+	ms, _, _ := strings.Cut(oldest.Val()[0].ID, "-")
+	return moment(ms), nil
+}
+
 // readChange reads an entry; one of a newer version is left out.
 func readChange(e redis.XMessage) (Change, bool) {
 	text := func(name string) string {

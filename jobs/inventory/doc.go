@@ -10,6 +10,9 @@
 // worker that bought or changed a number writes it through with
 // [Store.PutDetails], or marks it with [Store.Touch] for the next sync.
 //
+// [ReadDesired] reads a file that says how numbers should be, and [Compare] holds it
+// against the copy.
+//
 // # What a sync reads
 //
 // All numbers, all routes; then details: of numbers that have none yet or were

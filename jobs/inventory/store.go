@@ -109,6 +109,9 @@ type Query struct {
 	Cursor     string // Page.Next of the page before
 }
 
+// Digits is StartsWith as the numbers of the copy begin.
+func (q Query) Digits() string { return digitsOf(q.StartsWith) }
+
 // Page is a part of a listing.
 type Page struct {
 	Numbers []Number // in order
