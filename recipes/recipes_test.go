@@ -64,6 +64,12 @@ func recipes() []recipe {
 			http: true, prints: accepted, sends: []text{{"12065550161", "Your order is ready."}},
 		},
 		{
+			name: "campaign", title: "<b>curl</b> again: a campaign with its recipients, until it is done",
+			language: "sh", file: "testdata/campaign.sh", command: []string{"sh"}, needs: []string{"curl", "grep", "head", "tail", "cut", "sleep"},
+			http: true, prints: `[0-9a-f-]{36} done\n`,
+			sends: []text{{"12065550191", "Hi Ann, the sale has begun!"}, {"12065550192", "Hi there, the sale has begun!"}},
+		},
+		{
 			name: "python", title: "<b>Python</b> 3, standard library only",
 			language: "python", file: "testdata/send.py", command: []string{"python3"},
 			http: true, prints: accepted, sends: []text{{"12065550171", "Your code is 8731"}},

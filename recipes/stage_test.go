@@ -55,7 +55,7 @@ func newStage(t *testing.T) *stage {
 		"REDIS_URL=" + s.db.URL, "HTTP_ADDR=127.0.0.1:0", "LOG_FORMAT=json",
 		"FLOWROUTE_BASE_URL=" + s.sim.Root, "FR_ACCESS_KEY=" + simulated["access_key"].(string), "FR_SECRET_KEY=" + simulated["secret_key"].(string),
 		"RATE_SMS_PER_SECOND=0", "RATE_MMS_PER_SECOND=0", "RATE_NUMBERS_PER_SECOND=0", "RATE_LOOKUPS_PER_SECOND=0",
-		"MDR_SYNC_CRON=", "NUMBERS_SYNC_CRON=",
+		"MDR_SYNC_CRON=", "NUMBERS_SYNC_CRON=", "SENDING_HOURS=00:00-24:00", // whenever the tests run
 	}, "http listening", "run")["addr"].(string)
 	return s
 }
