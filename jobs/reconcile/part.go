@@ -78,32 +78,41 @@ func (n *run) part(ctx context.Context, until time.Time) error {
 // atOnce is of how many records or messages Redis is asked in one round trip.
 const atOnce = 500
 
-// load holds the records of the part, and finds where it begins.
+// load holds the records of the part, and finds where it begins. The first time it goes
+// on to the window's beginning for the prices: what is usual is so for all of it.
 func (n *run) load(ctx context.Context) error {
 	n.from = n.window.Since
 	var last time.Time
+	full, first := false, n.to.Equal(n.window.Until)
 	for r, err := range n.r.records.Each(ctx, mdr.Query{Since: n.window.Since, Until: n.to}) {
 		if err != nil {
 			return err
 		}
 		// Those of one time stay together: the next part ends where this one begins.
-		if n.shelf.n >= n.r.o.Held && r.Timestamp.Before(last) {
-			n.from = last
+		if !full && n.shelf.n >= n.r.o.Held && r.Timestamp.Before(last) {
+			full, n.from = true, last
+		}
+		if full && !first {
 			break
 		}
 		last = r.Timestamp
-		if r.Direction == flowroute.Inbound {
+		switch {
+		case r.Direction != flowroute.Inbound:
+			h := n.hold(r)
+			if !full {
+				n.shelf.add(h)
+			}
+			if k := h.price(); first && (n.prices[k] > 0 || len(n.prices) < mostKnownPrices) {
+				n.prices[k]++
+			}
+		case !full:
 			n.totals.inbound(r)
-			continue
-		}
-		h := n.hold(r)
-		n.shelf.add(h)
-		if k := h.price(); n.prices[k] > 0 || len(n.prices) < mostKnownPrices {
-			n.prices[k]++
 		}
 	}
 	n.shelf.sort()
-	n.weigh()
+	if first {
+		n.weigh()
+	}
 	return nil
 }
 

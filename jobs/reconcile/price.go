@@ -46,7 +46,7 @@ func (n *run) mainPrice(kind uint8) (price flowroute.Money, all int64) {
 	return price, all
 }
 
-// judgePrice says what is wrong with a price, by those of all records so far. A record
+// judgePrice says what is wrong with a price, by those of all records of the window. A record
 // that costs nothing yet is left alone, and one without its text.
 func (n *run) judgePrice(h heldRecord) uint8 {
 	if h.charged != 0 && h.segments != 0 && h.charged != h.segments {
@@ -77,7 +77,7 @@ func (n *run) unusual(k priceKey) bool {
 	return count < usualLeast || count*100 <= all*usualPercent
 }
 
-// weigh works out what is usual, of all records that were loaded so far.
+// weigh works out what is usual, of all records of the window.
 func (n *run) weigh() {
 	for k := range kinds {
 		n.mains.price[k], n.mains.all[k] = n.mainPrice(uint8(k))
