@@ -77,15 +77,11 @@ func listChanges(ctx context.Context, w world, store *inventory.Store, since tim
 func printChanges(w world, changes []numberChange) error {
 	return table(w.out, []string{"NOTICED", "NUMBER", "CHANGE", "OLD", "NEW"}, func(row func(cells ...string)) {
 		for _, c := range changes {
-			cells := []string{stamp(c.At), c.Number, strings.ReplaceAll(string(c.Kind), "_", " ")}
-			switch c.Kind {
-			case inventory.Added, inventory.Removed, inventory.Returned:
-			case inventory.MessagingChanged:
-				cells = append(cells, yesNo(c.Old == "1"), yesNo(c.New == "1"))
-			default:
-				cells = append(cells, orDash(c.Old), orDash(c.New))
+			before, after := orDash(c.Old), orDash(c.New)
+			if c.Kind == inventory.MessagingChanged {
+				before, after = yesNo(c.Old == "1"), yesNo(c.New == "1")
 			}
-			row(cells...)
+			row(stamp(c.At), c.Number, strings.ReplaceAll(string(c.Kind), "_", " "), before, after)
 		}
 	})
 }
