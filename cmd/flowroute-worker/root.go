@@ -55,7 +55,7 @@ func newRoot(w world) *cobra.Command {
 	root.AddCommand(
 		newDemo(w), newSimulate(w), newRun(w),
 		newSend(w), newCampaign(w), newStatus(w), newCancel(w),
-		newNumbers(w), newRoutes(w), newMDR(w), newLimits(w), newReview(w), newOptOut(w),
+		newNumbers(w), newRoutes(w), newMDR(w), newReconcile(w), newLimits(w), newReview(w), newOptOut(w),
 		newDoctor(w), newVersion(w),
 		newTorture(w), newTortureChild(w),
 	)
