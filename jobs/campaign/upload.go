@@ -104,7 +104,7 @@ type upload struct {
 	added    int    // rows that are not in Redis
 	segments int    // of those
 	totals   Totals
-	err      error // of a flush
+	err      error // of a flush, after which there is none: its rows would be added twice
 }
 
 func (u *upload) run(ctx context.Context, r io.Reader, in Input) error {
@@ -155,10 +155,7 @@ func (u *upload) resume(ctx context.Context) error {
 
 // read takes rows in until the input ends.
 func (u *upload) read(ctx context.Context, r io.Reader, in Input) error {
-	source := &pausing{r: r, pause: func() error {
-		u.err = u.flush(ctx)
-		return u.err
-	}}
+	source := &pausing{r: r, pause: func() error { return u.flush(ctx) }}
 	rows, err := u.intake.open(source, in)
 	if err != nil {
 		return err
@@ -188,6 +185,13 @@ func (u *upload) read(ctx context.Context, r io.Reader, in Input) error {
 
 // flush writes the rows that came in, and answers.
 func (u *upload) flush(ctx context.Context) error {
+	if u.err == nil {
+		u.err = u.flushRows(ctx)
+	}
+	return u.err
+}
+
+func (u *upload) flushRows(ctx context.Context) error {
 	if err := u.intake.block(ctx); err != nil {
 		return err
 	}
