@@ -52,7 +52,9 @@ func (e *StateError) Error() string {
 type Options struct {
 	Prefix    string        // Defaults to [ledger.DefaultPrefix]; needs a hash tag.
 	Retention time.Duration // how long campaigns stay that are over. Defaults to 720 h, as the ledger's.
-	Durable   bool          // a row counts as accepted when it is on Redis' disk
+	// Durable: a row counts as accepted, and a campaign as created or changed, when that is
+	// on Redis' disk.
+	Durable bool
 	// OptOuts is who must not be texted, looked at when rows come in; nil: nobody.
 	OptOuts suppress.Checker
 	// Numbers is the stored copy of the account's numbers, in which senders are looked
@@ -130,7 +132,7 @@ func (s *Store) Create(ctx context.Context, id ledger.ID, spec Spec) (Created, e
 	if err != nil {
 		return created, err
 	}
-	r := s.run(ctx, scriptCreate, id, p.spec.encode(), spec.hash(), millis(p.spec.StartAt), millis(p.spec.EndAt), s.o.BrakeWindow, s.o.BrakePercent)
+	r := s.durably(ctx, scriptCreate, id, p.spec.encode(), spec.hash(), millis(p.spec.StartAt), millis(p.spec.EndAt), s.o.BrakeWindow, s.o.BrakePercent)
 	if r.err != nil {
 		return created, fmt.Errorf("create campaign: %w", r.err)
 	}
@@ -199,7 +201,7 @@ func (s *Store) Cancel(ctx context.Context, id ledger.ID) (State, error) {
 }
 
 func (s *Store) change(ctx context.Context, id ledger.ID, op string) (State, error) {
-	r := s.run(ctx, scriptChange, id, op, s.o.Retention.Milliseconds())
+	r := s.durably(ctx, scriptChange, id, op, s.o.Retention.Milliseconds())
 	if r.err != nil {
 		return "", fmt.Errorf("%s campaign: %w", op, r.err)
 	}
@@ -238,6 +240,16 @@ func (a answer) state() State    { return stateOf(a.text(1)) }
 func (s *Store) run(ctx context.Context, script *redis.Script, id ledger.ID, args ...any) answer {
 	items, err := script.Run(ctx, s.rdb, []string{s.keys.prefix}, append([]any{id.String()}, args...)...).Slice()
 	return answer{items, err}
+}
+
+// durably is run, but with [Options.Durable] an answer means that what it says is on the
+// disk; else its error is [ledger.ErrNotDurable].
+func (s *Store) durably(ctx context.Context, script *redis.Script, id ledger.ID, args ...any) answer {
+	a := s.run(ctx, script, id, args...)
+	if a.err == nil && s.o.Durable {
+		a.err = ledger.WaitForDisk(ctx, s.rdb, s.keys.prefix)
+	}
+	return a
 }
 
 func millis(t time.Time) int64 {

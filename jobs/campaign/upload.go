@@ -238,10 +238,7 @@ func (u *upload) pack() {
 func (u *upload) write(ctx context.Context) error {
 	u.writes++
 	args := append([]any{u.token + "." + strconv.Itoa(u.writes), u.rows, u.rows + u.added, u.segments}, u.packed...)
-	r := u.store.run(ctx, scriptAppend, u.id, args...)
-	if r.err == nil && u.store.o.Durable {
-		r.err = ledger.WaitForDisk(ctx, u.store.rdb, u.store.keys.prefix)
-	}
+	r := u.store.durably(ctx, scriptAppend, u.id, args...)
 	switch {
 	case r.err != nil:
 		return r.err
