@@ -122,7 +122,10 @@ func (s *Store) Create(ctx context.Context, id ledger.ID, spec Spec) (Created, e
 	known, err := s.Get(ctx, id)
 	switch {
 	case err == nil && known.hash == spec.hash():
-		return Created{ID: id, State: known.State, Duplicate: true}, nil
+		if s.o.Durable { // its first answer may have been that it is not
+			err = ledger.WaitForDisk(ctx, s.rdb, s.keys.prefix)
+		}
+		return Created{ID: id, State: known.State, Duplicate: true}, err
 	case err == nil:
 		return Created{ID: id, State: known.State, Duplicate: true}, fmt.Errorf("create campaign: %w", ErrConflict)
 	case !errors.Is(err, ErrNotFound):
