@@ -6,14 +6,17 @@
 // [New] with a [jobs.Client] and Redis, then [Server.Run]. A program sends
 // POST /v1/messages with a bearer token and one JSON object, gets 202 with the
 // job's id, and asks GET /v1/messages/{id} later; or it sends NDJSON, a message on
-// each line, and gets a line for each while it sends. Errors are problem details
-// (RFC 9457) with a code and, where one is to blame, the field.
+// each line, and gets a line for each while it sends. One text to many people is
+// POST /v1/campaigns: a draft as JSON, or all in one as NDJSON. Errors are problem
+// details (RFC 9457) with a code and, where one is to blame, the field.
 //
 // # Guarantees
 //
 //   - What was answered with 202, or with a line that says so, is written down. A
 //     request whose body has arrived is carried through even when its client goes
 //     away; of lines only those that were on their way to Redis.
+//   - A campaign starts by itself only when the whole body with its recipients has
+//     arrived; the same request again goes on with it and texts nobody twice.
 //   - Nothing but health, /openapi.yaml, the login page and its style is open without
 //     a login, as long as there are tokens; and the webhooks, which have a secret in
 //     their path, and /metrics when it is made so. Without tokens the server listens
