@@ -19,7 +19,7 @@ import (
 
 const mdrExportLong = `Write message records from the stored copy as CSV or NDJSON, the newest first: all that
 are kept, or those of --since and --until. Times are UTC, amounts exact US dollars.
---body adds the texts, and those of the receipts.
+--body adds the texts.
 
 A name that ends with .gz makes the file gzip. The file appears once it is whole. When
 an export is interrupted, what was written stays beside it as FILE.part, and you are
@@ -243,32 +243,31 @@ func (e *recordExport) unwritten(err error) error {
 
 // broken says how far an export came that was interrupted, and how to go on.
 func (e *recordExport) broken(ctx context.Context, err error, file *exportFile, count int, last mdr.Record) error {
-	interrupted := ctx.Err() != nil
-	why := "interrupted"
-	if !interrupted {
-		why = "stopped"
+	why := "interrupted "
+	if ctx.Err() == nil {
+		why = "stopped "
 	}
-	text := why + " before the first record: give the same command again"
+	at, goOn := "before the first record", "give the same command again"
 	if count > 0 || e.from.count > 0 {
 		c := exportCursor{place: e.from.place, since: e.query.Since, until: e.query.Until, kind: e.kind(), count: e.from.count + count}
-		at := "the last record before it"
+		at = "after " + many(c.count, "record")
 		if count > 0 {
-			c.place, at = last.Cursor(), "record "+last.ID+" of "+last.Timestamp.UTC().Format(time.RFC3339Nano)
+			c.place = last.Cursor()
+			at += ", the last of them " + last.ID + " of " + utc(last.Timestamp)
 		}
 		var keepErr error
 		if c.size, keepErr = file.keep(); keepErr != nil {
 			return errors.Join(e.unwritten(keepErr), err)
 		}
-		where := "append what follows"
+		goOn = "the same command goes on with --cursor " + c.String()
 		if e.output != "" {
-			where = "that part is in " + partOf(e.output)
+			goOn = "they are in " + partOf(e.output) + ", and " + goOn
 		}
-		text = fmt.Sprintf("%s after %s, at %s; %s; the same command goes on with --cursor %s", why, many(c.count, "record"), at, where, c)
 	}
-	if interrupted {
-		return errors.New(text)
+	if ctx.Err() != nil {
+		return errors.New(why + at + "; " + goOn)
 	}
-	return fmt.Errorf("%s: %w", text, err)
+	return fmt.Errorf("%s%s: %w; %s", why, at, err, goOn) // what is to be copied is at the end
 }
 
 // say tells what was written, and whether that is all there is.

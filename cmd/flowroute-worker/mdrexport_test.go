@@ -126,7 +126,7 @@ func cursorIn(t *testing.T, errs string) string {
 	if !found {
 		t.Fatalf("no cursor in %q", errs)
 	}
-	return strings.Trim(strings.Fields(cursor)[0], ":")
+	return strings.TrimSpace(cursor)
 }
 
 // TestExportInterrupted: with its cursor the rest follows, to the byte.

@@ -235,7 +235,7 @@ func (a *application) sayTotal(d *desk, c *numberDrift, list []appliedView) {
 	if len(list) == 0 {
 		text = "no route is to be set"
 	}
-	fmt.Fprintf(a.errs, "%s; %s as they should be, %s wrong\n", text, many(c.Same, "number"), thousands(len(c.Wrong)))
+	fmt.Fprintf(a.errs, "%s; %s as they should be, %s wrong\n", text, many(c.Same, "number"), many(len(c.Wrong), "row"))
 	if len(list) > 0 && !a.dry {
 		fmt.Fprintln(a.errs, "the stored copy shows the new routes after the next sync: flowroute-worker numbers sync")
 		if n, err := d.workers(); err == nil && n == 0 {

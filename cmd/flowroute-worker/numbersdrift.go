@@ -236,7 +236,7 @@ func (c *numberDrift) print(w world) error {
 		}
 	}
 	c.sayWrong(w.errs)
-	fmt.Fprintf(w.errs, "%s as they should be, %s not, %s wrong", many(c.Same, "number"), thousands(len(c.Differs)), thousands(len(c.Wrong)))
+	fmt.Fprintf(w.errs, "%s as they should be, %s not, %s wrong", many(c.Same, "number"), thousands(len(c.Differs)), many(len(c.Wrong), "row"))
 	if len(c.Unlisted) > 0 {
 		fmt.Fprintf(w.errs, ", %s not in the file", thousands(len(c.Unlisted)))
 	}

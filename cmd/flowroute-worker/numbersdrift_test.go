@@ -32,7 +32,7 @@ func TestDriftAndApply(t *testing.T) {
 	b.start("run")
 	b.run("numbers", "sync", "--wait").want(t, exitDone, " done\n", "")
 
-	got := b.run("numbers", "drift", file).want(t, exitFailed, "+12065550104 is on the account, and not in the file", "1 number as they should be, 2 not, 2 wrong, 7 not in the file")
+	got := b.run("numbers", "drift", file).want(t, exitFailed, "+12065550104 is on the account, and not in the file", "1 number as they should be, 2 not, 2 rows wrong, 7 not in the file")
 	for _, line := range []string{"alias     -        office", "primary   0 (sip-reg)  host:sip.example.com", "failover  -"} {
 		if !strings.Contains(strings.Join(strings.Fields(got.out), " "), strings.Join(strings.Fields(line), " ")) {
 			t.Errorf("no %q in\n%s", line, got.out)
@@ -65,7 +65,7 @@ func TestDriftAndApply(t *testing.T) {
 
 	b.run("numbers", "sync", "--wait").want(t, exitDone, " done\n", "")
 	good := desiredFile(t, "number,primary,failover", "+12065550100,sip.example.com,", "+12065550101,0,", "+12065550103,,host:sip.example.com")
-	b.run("numbers", "drift", good, "--partial").want(t, exitDone, "", "3 numbers as they should be, 0 not, 0 wrong, 8 not in the file")
+	b.run("numbers", "drift", good, "--partial").want(t, exitDone, "", "3 numbers as they should be, 0 not, 0 rows wrong, 8 not in the file")
 	b.run("numbers", "drift", good).want(t, exitFailed, "", "")
 	b.run("numbers", "apply", good, "--yes").want(t, exitDone, "", "no route is to be set")
 
