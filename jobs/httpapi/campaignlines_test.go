@@ -403,6 +403,36 @@ func TestServerEndsDuringRecipients(t *testing.T) {
 	wantLines(t, "elsewhere", got, "campaign draft true true", "2 duplicate", "3 accepted", "total {2 1 1 0 0 1} running")
 }
 
+// TestServerEndsDuringAFlood: neither does it wait for one who never stops to send.
+func TestServerEndsDuringAFlood(t *testing.T) {
+	t.Parallel()
+	b := setupCampaigns(t)
+	addr, stop := serve(t, b.server)
+	k := b.talk(addr, "/v1/campaigns?results=errors")
+	k.chunk(keyedHead)
+	k.want("campaign draft false true")
+	flooded := make(chan struct{})
+	go func() {
+		defer close(flooded)
+		lines := strings.Repeat(to(1)+"\n", 2000)
+		for {
+			if _, err := fmt.Fprintf(k.conn, "%x\r\n%s\r\n", len(lines), lines); err != nil {
+				return
+			}
+		}
+	}()
+	began := time.Now()
+	stop()
+	if took := time.Since(began); took > 8*time.Second { // at 10 s it is cut
+		t.Errorf("took %v", took)
+	}
+	if got := k.row().short(); !strings.HasSuffix(got, "draft unavailable") {
+		t.Errorf("got %s", got)
+	}
+	_ = k.conn.Close()
+	<-flooded
+}
+
 // TestCampaignIsCancelledWhileRecipientsCome: nobody waits for the rest of them.
 func TestCampaignIsCancelledWhileRecipientsCome(t *testing.T) {
 	t.Parallel()

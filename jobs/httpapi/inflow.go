@@ -101,6 +101,13 @@ func (f *inflow) Read(p []byte) (int, error) {
 		f.ended = make(chan struct{})
 		go f.fill()
 	}
+	select { // whatever has come
+	case <-f.over:
+		return 0, http.ErrServerClosed
+	case <-f.d.Gone:
+		return 0, errGone
+	default:
+	}
 	var pause <-chan time.Time
 	for late := false; ; {
 		n, begun, err := f.take(p, late)
