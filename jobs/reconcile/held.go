@@ -3,9 +3,9 @@ package reconcile
 import (
 	"bytes"
 	"crypto/sha256"
+	"encoding/binary"
 	"encoding/hex"
 	"slices"
-	"sort"
 	"time"
 
 	"github.com/flowroute-worker/flowroute-worker/flowroute"
@@ -164,12 +164,24 @@ func (s *shelf) sort() {
 
 // find is the held record, nil for none.
 func (s *shelf) find(k recordKey) *heldRecord {
-	part := *s.part(k)
-	i := sort.Search(len(part), func(i int) bool { return bytes.Compare(part[i].key[:], k[:]) >= 0 })
-	if i < len(part) && part[i].key == k {
-		return &part[i]
+	part, head := *s.part(k), binary.BigEndian.Uint64(k[:])
+	low, high := 0, len(part)
+	for low < high {
+		if mid := (low + high) / 2; binary.BigEndian.Uint64(part[mid].key[:]) < head {
+			low = mid + 1
+		} else {
+			high = mid
+		}
 	}
-	return nil
+	for ; low < len(part) && part[low].key != k; low++ {
+		if binary.BigEndian.Uint64(part[low].key[:]) != head {
+			return nil
+		}
+	}
+	if low == len(part) {
+		return nil
+	}
+	return &part[low]
 }
 
 // clear keeps the room for the next part of the window.
