@@ -145,19 +145,25 @@ func (a *application) line(c *numberDrift, diff inventory.Difference, v appliedV
 	return v.ID + " " + text
 }
 
-// mostAsked bounds how often a failed update is asked for again while the copy has not
-// changed.
+// mostAsked bounds how often the same is asked for again, as long as jobs are kept.
 const mostAsked = 100
 
-// ask asks for an update. Its key is what shall be and what is, as of when it was read: so
-// the same again is the same job until the copy has another state, or that job has failed.
+// ask asks for an update. Its key is what shall be and what is, so that the same again is
+// the same job: until that has failed, or the copy, read after its end, is as before.
 func ask(ctx context.Context, d *desk, update jobs.RouteUpdate, diff inventory.Difference) (jobs.Receipt, error) {
 	n := diff.Is
-	sum := sha256.Sum256(fmt.Appendf(nil, "%q %q %q %q %d", wishText(diff.Primary), wishText(diff.Failover), n.PrimaryRoute, n.FailoverRoute, n.DetailsRead.UnixMilli()))
+	sum := sha256.Sum256(fmt.Appendf(nil, "%q %q %q %q", wishText(diff.Primary), wishText(diff.Failover), n.PrimaryRoute, n.FailoverRoute))
 	for try := 1; ; try++ {
 		update.Key = fmt.Sprintf("numbers-apply/%s/%x/%d", n.Number.Digits(), sum[:8], try)
 		receipt, err := d.jobs.UpdateRoute(ctx, update)
-		if err != nil || !receipt.Duplicate || !receipt.State.Final() || receipt.State.Succeeded() || try == mostAsked {
+		if err != nil || !receipt.Duplicate || !receipt.State.Final() || try == mostAsked {
+			return receipt, err
+		}
+		if !receipt.State.Succeeded() {
+			continue
+		}
+		job, err := d.jobs.Get(ctx, receipt.ID)
+		if err != nil || !n.DetailsRead.After(job.Updated()) {
 			return receipt, err
 		}
 	}

@@ -103,6 +103,10 @@ func TestApplyRepeats(t *testing.T) {
 	}
 	file := desiredFile(t, "number,primary", "+12065550100,host:sip.example.com")
 	first := b.run("numbers", "apply", file, "--yes").want(t, exitDone, "", "the copy is 3h0m0s old").id()
+	// A sync in between makes no other job of it.
+	if err := store.PutDetails(t.Context(), flowroute.NumberDetails{Number: flowroute.Number{Number: number}}); err != nil {
+		t.Fatal(err)
+	}
 	if again := b.run("numbers", "apply", file, "--yes", "--json").want(t, exitDone, `"duplicate": true`, "").json(t); again["jobs"].([]any)[0].(map[string]any)["id"] != first {
 		t.Errorf("got %v, want job %s", again, first)
 	}
