@@ -75,9 +75,6 @@ Exit code 1 when something must be mended before the service can run.`,
 		for _, text := range config.Misspelt(w.environ) {
 			f.warn("configuration", text, "correct its name, or unset it")
 		}
-		for _, text := range notYet(s.Config) {
-			f.warn("configuration", text, "do not rely on it")
-		}
 		examine(cmd.Context(), w, s, f)
 		if *jsonOut {
 			err = printJSON(w.out, f.list)

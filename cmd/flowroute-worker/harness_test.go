@@ -40,7 +40,7 @@ func setupWith(t *testing.T, o flowroutetest.Options) *bundle {
 		"HTTP_ADDR": "127.0.0.1:0", "FLOWROUTE_TIMEOUT": "5s", "SHUTDOWN_TIMEOUT": "10s", "AMBIGUOUS_SETTLE": "100ms",
 		// Without limits, since a limiter that finds no state waits ten seconds.
 		"RATE_SMS_PER_SECOND": "0", "RATE_MMS_PER_SECOND": "0", "RATE_NUMBERS_PER_SECOND": "0", "RATE_LOOKUPS_PER_SECOND": "0",
-		"MDR_SYNC_CRON": "", "NUMBERS_SYNC_CRON": "",
+		"MDR_SYNC_CRON": "", "NUMBERS_SYNC_CRON": "", "RECONCILE_CRON": "",
 	}}
 }
 

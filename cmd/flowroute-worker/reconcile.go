@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"slices"
 	"strings"
 	"time"
@@ -126,12 +127,12 @@ func (d *desk) reconciler() (*reconcile.Reconciler, error) {
 	if err != nil {
 		return nil, err
 	}
-	return d.newReconciler(d.rdb, d.jobs.Ledger(), store)
+	return d.newReconciler(d.rdb, d.jobs.Ledger(), store, nil)
 }
 
-func (s settings) newReconciler(rdb redis.UniversalClient, l *ledger.Ledger, records *mdr.Store) (*reconcile.Reconciler, error) {
+func (s settings) newReconciler(rdb redis.UniversalClient, l *ledger.Ledger, records *mdr.Store, log *slog.Logger) (*reconcile.Reconciler, error) {
 	return reconcile.New(rdb, l, records, reconcile.Options{
-		Retention: s.MDRRetention, Settle: s.AmbiguousSettle, SegmentPrice: flowroute.Money(s.SegmentPrice),
+		Retention: s.MDRRetention, Settle: s.AmbiguousSettle, SegmentPrice: flowroute.Money(s.SegmentPrice), Logger: log,
 	})
 }
 

@@ -2,6 +2,8 @@ package main
 
 import (
 	"encoding/csv"
+	"io"
+	"net/http"
 	"strings"
 	"testing"
 	"time"
@@ -66,5 +68,30 @@ func TestReconcile(t *testing.T) {
 	}
 	for _, args := range [][]string{{"--format", "xml"}, {"--class", "all"}, {"--since", "1h", "--until", "2h"}, {"--list", "--since", "1h"}, {"x"}} {
 		b.run(append([]string{"reconcile"}, args...)...).want(t, 2, "", "")
+	}
+}
+
+// The service reconciles by itself, logs what it found, and its metrics tell of it.
+func TestReconcileByCron(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	service := b.with("RECONCILE_CRON", "* * * * *").start("run")
+	line := service.log("reconciled")
+	if line["matched"] != 0.0 || line["complete"] != false {
+		t.Errorf("got %v, want figures of an empty day", line)
+	}
+	response, err := http.Get(service.url() + "/metrics")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close()
+	body, err := io.ReadAll(response.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, text := range []string{`flowroute_worker_reconciliation_items{class="without-job"} 0`, "flowroute_worker_reconciliation_complete 0", "flowroute_worker_reconciliation_day_timestamp_seconds "} {
+		if !strings.Contains(string(body), text) {
+			t.Errorf("metrics have no %q", text)
+		}
 	}
 }

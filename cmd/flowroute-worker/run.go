@@ -151,9 +151,6 @@ func serve(ctx context.Context, s settings, r roles, log *slog.Logger) error {
 		return err
 	}
 	defer service.close()
-	for _, text := range notYet(s.Config) {
-		log.WarnContext(ctx, "variable without effect", "reason", text)
-	}
 	if fence, err := service.jobs.Ledger().FenceState(ctx); err == nil && (fence.Up || fence.Restarted()) {
 		log.WarnContext(ctx, "fence", "reason", fenceText(fence))
 	}
@@ -190,28 +187,6 @@ func join(f redisconn.Finding) string {
 		return f.Text
 	}
 	return f.Text + ": " + f.Fix
-}
-
-// notYet says what is set and has no effect in this version: silence would let
-// people rely on it.
-func notYet(c *config.Config) []string {
-	var texts []string
-	for _, v := range []struct {
-		name string
-		set  bool
-	}{
-		{"RECONCILE_CRON", !c.ReconcileCron.Off() && string(c.ReconcileCron) != defaultOf("RECONCILE_CRON")},
-	} {
-		if v.set {
-			texts = append(texts, v.name+" is set, but has no effect in this version")
-		}
-	}
-	return texts
-}
-
-func defaultOf(name string) string {
-	all := config.Variables()
-	return all[slices.IndexFunc(all, func(v config.Variable) bool { return v.Name == name })].Default
 }
 
 // ownLedger refuses to work on the jobs of another account.

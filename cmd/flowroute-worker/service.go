@@ -17,6 +17,7 @@ import (
 	"github.com/flowroute-worker/flowroute-worker/jobs/inventory"
 	"github.com/flowroute-worker/flowroute-worker/jobs/ledger"
 	"github.com/flowroute-worker/flowroute-worker/jobs/mdr"
+	"github.com/flowroute-worker/flowroute-worker/jobs/reconcile"
 	"github.com/flowroute-worker/flowroute-worker/jobs/redisconn"
 	"github.com/flowroute-worker/flowroute-worker/jobs/resolve"
 	"github.com/flowroute-worker/flowroute-worker/jobs/suppress"
@@ -66,6 +67,7 @@ type service struct {
 	jobs      *jobs.Client // on the producer's client
 	records   *mdr.Store
 	numbers   *inventory.Store
+	reconcile *reconcile.Reconciler
 	optOuts   *suppress.Store
 	campaigns *campaign.Store
 	scheduler *scheduler.Scheduler
@@ -97,6 +99,9 @@ func newService(ctx context.Context, s settings, r redisClients, log *slog.Logge
 	if v.numbers, err = inventory.New(r.producer, inventory.Options{}); err != nil {
 		return nil, err
 	}
+	if v.reconcile, err = s.newReconciler(r.producer, v.jobs.Ledger(), v.records, log); err != nil {
+		return nil, err
+	}
 	if v.optOuts, err = suppress.New(r.producer, s.optOutOptions()); err != nil {
 		return nil, err
 	}
@@ -115,16 +120,17 @@ func newService(ctx context.Context, s settings, r redisClients, log *slog.Logge
 	}
 	v.events = newRecentEvents(v.jobs, log)
 	v.registry.MustRegister(v.lastSyncs()...)
-	v.registry.MustRegister(limitMetrics{v}, newCampaignMetrics(v.campaigns, log))
+	v.registry.MustRegister(limitMetrics{v}, newCampaignMetrics(v.campaigns, log), newReconcileMetrics(v.reconcile, log))
 	return v, nil
 }
 
-// entries are the syncs that the environment asks for. The names are part of the
+// entries are the syncs and the reconciliation that the environment asks for. The names are part of the
 // jobs' keys and never change.
 func (s settings) entries() []scheduler.Entry {
 	return []scheduler.Entry{
 		{Name: "sync-mdr", Type: ledger.SyncMDR, Spec: string(s.MDRSyncCron)},
 		{Name: "sync-numbers", Type: ledger.SyncNumbers, Spec: string(s.NumbersSyncCron)},
+		{Name: "reconcile", Type: ledger.Reconcile, Spec: string(s.ReconcileCron)},
 	}
 }
 
@@ -254,7 +260,7 @@ func (v *service) newWorker() (*worker.Worker, *campaign.Feeder, error) {
 	capped := &campaignCaps{store: v.campaigns, known: map[ledger.ID][]ratelimit.Cap{}}
 	w, err := worker.New(worker.Options{
 		Redis: v.redis.worker, Jobs: client, API: v.api, Limiter: v.limiter, Account: v.account,
-		Syncs: map[ledger.Type]worker.Syncer{ledger.SyncMDR: records, ledger.SyncNumbers: numbers}, Numbers: v.numbers, OptOuts: v.optOuts,
+		Syncs: map[ledger.Type]worker.Syncer{ledger.SyncMDR: records, ledger.SyncNumbers: numbers, ledger.Reconcile: v.reconcile}, Numbers: v.numbers, OptOuts: v.optOuts,
 		Guard: guard, Callback: v.receiptURL(),
 		Timeout: v.Timeout, Settle: v.AmbiguousSettle, GiveUp: v.AmbiguousMax, Concurrency: v.WorkerConcurrency,
 		Rates: v.limits, Caps: v.caps.of(), CampaignCaps: capped.of, Closed: clocks.Closed, ShutdownTimeout: v.ShutdownTimeout, Poll: v.o.poll, Metrics: v.metrics, Logger: v.log,

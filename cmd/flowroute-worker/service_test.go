@@ -333,10 +333,10 @@ func TestWrongCredentials(t *testing.T) {
 func TestRolesWithoutCredentials(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
-	intake := b.with("FR_ACCESS_KEY", "", "FR_SECRET_KEY", "", "MDR_SYNC_CRON", "*/5 * * * *", "RATE_OVERRIDES", "+12065550100=1/s", "RECONCILE_CRON", "0 6 * * *", "RATE_SMS_PER_SECONDS", "1").
+	intake := b.with("FR_ACCESS_KEY", "", "FR_SECRET_KEY", "", "MDR_SYNC_CRON", "*/5 * * * *", "RATE_OVERRIDES", "+12065550100=1/s", "RATE_SMS_PER_SECONDS", "1").
 		start("run", "--roles", "http,scheduler")
 	intake.log("tick is enqueued")
-	for _, warning := range []string{"variable not known", "variable without effect", "guarantee"} {
+	for _, warning := range []string{"variable not known", "guarantee"} {
 		intake.log(warning)
 	}
 	response, err := http.Post(intake.url()+"/v1/messages", "application/json", strings.NewReader(`{"from":"+12065550100","to":"+12065550123","body":"Hello"}`))

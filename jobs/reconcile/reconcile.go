@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"strings"
 	"time"
 
@@ -28,7 +29,8 @@ type Options struct {
 	// Held is how many records are held at a time, about 50 bytes each. Defaults to 500,000.
 	Held int
 	// Now is the clock. Defaults to [time.Now].
-	Now func() time.Time
+	Now    func() time.Time
+	Logger *slog.Logger // Defaults to none.
 }
 
 // Reconciler compares. It is safe for concurrent use.
@@ -61,6 +63,9 @@ func New(rdb redis.UniversalClient, l *ledger.Ledger, records *mdr.Store, o Opti
 	}
 	if o.Held == 0 {
 		o.Held = 500_000
+	}
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
 	}
 	if o.Now == nil {
 		o.Now = time.Now
