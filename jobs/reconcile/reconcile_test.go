@@ -1,6 +1,7 @@
 package reconcile_test
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strconv"
@@ -227,7 +228,7 @@ func TestMixedDay(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			r := setup(t, func(o *reconcile.Options) { o.Held = held })
-			w := mixed(r, 160)
+			w := mixed(r, 120)
 			r.later(7 * time.Hour)
 			report, items := r.run(r.window())
 			w.expect(r, report, items)
@@ -385,5 +386,103 @@ func TestWindowEnds(t *testing.T) {
 	after, _ := r.run(reconcile.Window{Since: r.began.Add(-time.Minute), Until: r.began.Add(10 * time.Minute)})
 	if before.Matched != (reconcile.Figures{Messages: 1, Records: 1, Money: 4_000_000}) || after.Totals != (reconcile.Totals{}) {
 		t.Errorf("got %+v and then %+v, want the message where its record is", before.Totals, after.Totals)
+	}
+}
+
+// Of all windows that a day is cut into, the figures add up to the day's.
+func TestWindowsAddUp(t *testing.T) {
+	t.Parallel()
+	r := setup(t)
+	for i := range 40 {
+		at := r.began.Add(-time.Duration(i) * 17 * time.Second)
+		switch i % 4 {
+		case 0:
+			r.plant(flowroutetest.Record{Timestamp: at})
+		default:
+			r.claimed(ledger.NewID(), flowroutetest.Record{Timestamp: at, Code: []int{1003, 1004, 1005}[r.IntN(3)]})
+		}
+	}
+	for range 5 {
+		r.settle(r.create(ledger.NewID(), r.recipient()), ledger.Unknown, "")
+	}
+	r.later(7 * time.Hour)
+	whole, _ := r.run(r.window())
+	for range 10 {
+		var sum reconcile.Totals
+		for since := r.window().Since; since.Before(r.window().Until); {
+			until := since.Add(time.Duration(1+r.IntN(1200)) * time.Second)
+			if until.After(r.window().Until) {
+				until = r.window().Until
+			}
+			part, _ := r.run(reconcile.Window{Since: since, Until: until})
+			for _, c := range reconcile.Classes() {
+				f, o := sum.Of(c), part.Of(c)
+				f.Messages, f.Records, f.Money = f.Messages+o.Messages, f.Records+o.Records, f.Money+o.Money
+			}
+			since = until
+		}
+		same(t, "sum of the parts", sum, whole.Totals)
+	}
+	if whole.WithoutRecord.Messages != 5 || whole.WithoutJob.Records != 10 || whole.Matched.Messages != 30 {
+		t.Errorf("got %+v", whole.Totals)
+	}
+}
+
+// A run that Redis breaks off keeps no report, and the next one is whole.
+func TestRedisGone(t *testing.T) {
+	t.Parallel()
+	r := setup(t)
+	r.send(ledger.NewID(), r.recipient(), "hello")
+	r.later(7 * time.Hour)
+	broken := errors.New("the list's reader is gone")
+	_, err := r.reconciler().Run(t.Context(), reconcile.Request{Window: r.window(), Classes: reconcile.Classes(),
+		Each: func(reconcile.Item) error { return broken }})
+	if !errors.Is(err, broken) {
+		t.Errorf("got %v, want the reader's error", err)
+	}
+	proxy := r.db.Proxy(t)
+	cut := proxy.Client()
+	led, err := ledger.New(cut, ledger.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	behind, err := reconcile.New(cut, led, r.store, r.options)
+	if err != nil {
+		t.Fatal(err)
+	}
+	proxy.Cut()
+	if _, err := behind.Run(t.Context(), reconcile.Request{Window: r.window()}); err == nil {
+		t.Error("no error without Redis")
+	}
+	if _, err := r.reconciler().Report(t.Context(), r.window()); !errors.Is(err, reconcile.ErrNotFound) {
+		t.Errorf("got %v, want no report", err)
+	}
+	if report, _ := r.run(r.window()); report.Matched.Records != 1 {
+		t.Errorf("got %+v, want the message matched", report.Totals)
+	}
+}
+
+// The job of cron does the last complete day, or the one that is asked for.
+func TestHandle(t *testing.T) {
+	t.Parallel()
+	r := setup(t)
+	job := ledger.NewID()
+	r.send(job, r.recipient(), "hello")
+	r.sync()
+	r.later(time.Until(r.began.Truncate(24 * time.Hour).Add(31 * time.Hour)))
+	for name, payload := range map[string]string{
+		"the last complete day": `{"v":1}`,
+		"a day":                 fmt.Sprintf(`{"v":1,"since":%q}`, r.began.Truncate(24*time.Hour).Format(time.RFC3339)),
+	} {
+		b, err := r.reconciler().Handle(t.Context(), ledger.Job{ID: job, Type: ledger.Reconcile, Payload: []byte(payload)})
+		if err != nil || !strings.Contains(string(b), `"complete":true`) || !strings.Contains(string(b), `"matched":{"messages":1,"records":1,"nanodollars":4000000}`) {
+			t.Errorf("%s: got %s, %v", name, b, err)
+		}
+	}
+	if _, err := r.reconciler().Handle(t.Context(), ledger.Job{Type: ledger.Reconcile, Payload: []byte("x")}); err == nil {
+		t.Error("no error for a payload that cannot be read")
+	}
+	if report, ok, err := r.reconciler().LastDaily(t.Context()); err != nil || !ok || report.Matched.Records != 1 {
+		t.Errorf("got %+v, %v, %v", report.Totals, ok, err)
 	}
 }

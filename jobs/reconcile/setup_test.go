@@ -38,6 +38,7 @@ type rig struct {
 	*flowroutetest.Server
 	*rand.Rand
 	t       *testing.T
+	db      *redistest.DB
 	rdb     redis.UniversalClient
 	led     *ledger.Ledger
 	api     *flowroute.Client
@@ -52,7 +53,8 @@ type rig struct {
 
 func setup(t *testing.T, change ...func(*reconcile.Options)) *rig {
 	t.Helper()
-	r := &rig{t: t, Rand: rand.New(rand.NewPCG(5, 6)), rdb: redistest.New(t).Client(), began: time.Now().UTC()}
+	db := redistest.New(t)
+	r := &rig{t: t, Rand: rand.New(rand.NewPCG(5, 6)), db: db, rdb: db.Client(), began: time.Now().UTC()}
 	r.Server = flowroutetest.NewServer(t, flowroutetest.Options{Now: r.now, Undeliverable: undeliverable})
 	var err error
 	if r.led, err = ledger.New(r.rdb, ledger.Options{}); err != nil {
