@@ -1,6 +1,7 @@
 package inventory_test
 
 import (
+	"errors"
 	"strings"
 	"testing"
 	"time"
@@ -74,7 +75,7 @@ func TestReadDesiredSaysWhatIsWrong(t *testing.T) {
 			t.Parallel()
 			rows, wrong, err := inventory.ReadDesired(strings.NewReader(tt.text))
 			if tt.file != "" {
-				if err == nil || !strings.Contains(err.Error(), tt.file) || rows != nil {
+				if bad, ok := errors.AsType[*inventory.RowError](err); !ok || !strings.Contains(bad.Error(), tt.file) || rows != nil {
 					t.Errorf("got %v and %v, want no rows and %q", rows, err, tt.file)
 				}
 				return
