@@ -17,8 +17,8 @@ import (
 // incoming looks at rows as they come in. It is for one goroutine.
 type incoming struct {
 	*plan
-	optOuts suppress.Checker    // nil: nobody has opted out
-	seen    map[uint64]struct{} // the recipients there are; with fromBefore, those from before
+	optOuts suppress.Checker // nil: nobody has opted out
+	seen    numberSet        // the recipients there are
 
 	taken  []taken // rows since the last clear
 	fine   int     // of those, accepted
@@ -37,7 +37,7 @@ type taken struct {
 }
 
 func (p *plan) incoming(optOuts suppress.Checker) *incoming {
-	return &incoming{plan: p, optOuts: optOuts, seen: map[uint64]struct{}{}}
+	return &incoming{plan: p, optOuts: optOuts}
 }
 
 // open begins to read rows.
@@ -49,34 +49,17 @@ func (c *incoming) open(r io.Reader, in Input) (*intake.Reader, error) {
 	return intake.New(r, intake.Options{Format: in.Format, Fields: fields, Recipient: in.Recipient, Latin1: in.Latin1, FirstLine: in.FirstLine})
 }
 
-// fromBefore marks the number of a recipient that was there before: no number is as large.
-const fromBefore = 1 << 63
-
-// add makes a recipient known.
-func (c *incoming) add(to flowroute.E164) { c.seen[to.Uint64()] = struct{}{} }
-
-// addBefore makes a recipient known that was there before.
-func (c *incoming) addBefore(to flowroute.E164) { c.seen[to.Uint64()|fromBefore] = struct{}{} }
-
-// known reports whether a recipient is there, and whether it was there before.
-func (c *incoming) known(to flowroute.E164) (known, before bool) {
-	if _, known = c.seen[to.Uint64()]; !known {
-		_, before = c.seen[to.Uint64()|fromBefore]
-	}
-	return known || before, before
-}
-
 // take looks at a row, and keeps it.
 func (c *incoming) take(next *intake.Row) {
 	t := taken{Answer: Answer{Line: next.Line, Verdict: RowInvalid, Problem: next.Problem}}
 	if next.OK() {
 		t.to = next.To
-		if known, before := c.known(next.To); known {
+		if known, before := c.seen.find(next.To); known {
 			t.Verdict, t.known = RowDuplicate, before
 		} else if t.segments, t.encoding, t.Problem = c.look(next.Values); t.Problem.Code == "" {
 			t.Verdict = RowAccepted
 			t.values = c.keep(next.Values)
-			c.add(next.To)
+			c.seen.add(next.To, false)
 			c.fine++
 		}
 	}

@@ -141,7 +141,7 @@ func (u *upload) resume(ctx context.Context) error {
 			return err
 		}
 		for _, row := range rows {
-			u.intake.addBefore(row.to)
+			u.intake.seen.add(row.to, true)
 			if len(rows) < chunkRows {
 				u.last.add(row)
 			}
@@ -172,7 +172,7 @@ func (u *upload) read(ctx context.Context, r io.Reader, in Input) error {
 		case ctx.Err() != nil:
 			return context.Cause(ctx)
 		case u.rows+u.intake.fine >= MaxRows:
-			return fmt.Errorf("a campaign has at most %d recipients", MaxRows)
+			return &jobs.ValidationError{Problems: []jobs.FieldError{{Code: jobs.CodeTooMany, Message: fmt.Sprintf("a campaign has at most %d recipients: put the others into another one", MaxRows)}}}
 		}
 		u.intake.take(next)
 		if len(u.intake.taken) >= uploadBatch {
