@@ -76,10 +76,11 @@ func newMDRExport(w world) *cobra.Command {
 				return err
 			}
 			e.records = store.Each
-			if e.coverage, err = store.Coverage(ctx); err != nil {
+			coverage, err := store.Coverage(ctx)
+			if err != nil {
 				return err
 			}
-			return e.run(ctx)
+			return e.run(ctx, coverage)
 		})
 	}
 	return cmd
@@ -136,6 +137,9 @@ type exportCursor struct {
 	kind         uint32
 	count        int   // records before it
 	size         int64 // of the part that is kept; 0: it went to standard output
+	// complete is up to when the copy was complete when the export was begun; zero: there
+	// was no sync yet.
+	complete time.Time
 }
 
 func (c exportCursor) String() string {
@@ -145,43 +149,48 @@ func (c exportCursor) String() string {
 		}
 		return strconv.FormatInt(t.UnixNano(), 36)
 	}
-	return fmt.Sprintf("%s.%s.%s.%08x.%s.%s", c.place, ns(c.since), ns(c.until), c.kind, strconv.FormatInt(int64(c.count), 36), strconv.FormatInt(c.size, 36))
+	return strings.Join([]string{
+		c.place, ns(c.since), ns(c.until), ns(c.complete), strconv.FormatInt(int64(c.kind), 36), strconv.FormatInt(int64(c.count), 36), strconv.FormatInt(c.size, 36),
+	}, ".")
 }
 
 func readExportCursor(text string) (exportCursor, error) {
 	var c exportCursor
 	bad := errors.New("give the cursor as the interrupted export printed it (one of mdr list is another thing)")
 	parts := strings.Split(text, ".")
-	if len(parts) != 6 {
+	if len(parts) != 7 {
 		return c, bad
 	}
 	c.place = parts[0]
-	numbers := make([]int64, 6)
-	for i := 1; i < 6; i++ {
-		base := 36
-		if i == 3 {
-			base = 16
-		}
-		if parts[i] == "" && i < 3 {
+	numbers := make([]int64, len(parts))
+	for i := 1; i < len(parts); i++ {
+		if parts[i] == "" && i <= 3 {
 			continue
 		}
-		n, err := strconv.ParseInt(parts[i], base, 64)
+		n, err := strconv.ParseInt(parts[i], 36, 64)
 		if err != nil {
 			return c, bad
 		}
 		numbers[i] = n
 	}
-	for i, t := range []*time.Time{&c.since, &c.until} {
+	for i, t := range []*time.Time{&c.since, &c.until, &c.complete} {
 		if parts[i+1] != "" {
 			*t = time.Unix(0, numbers[i+1]).UTC()
 		}
 	}
-	c.kind, c.count, c.size = uint32(numbers[3]), int(numbers[4]), numbers[5]
+	c.kind, c.count, c.size = uint32(numbers[4]), int(numbers[5]), numbers[6]
 	return c, nil
 }
 
 // run writes the records.
-func (e *recordExport) run(ctx context.Context) error {
+func (e *recordExport) run(ctx context.Context, coverage mdr.Coverage) error {
+	e.coverage = coverage
+	if e.from.place != "" && e.from.complete.Before(coverage.Complete) {
+		// Its first part was written when the copy had less.
+		if e.coverage.Complete = e.from.complete; e.from.complete.IsZero() {
+			e.coverage = mdr.Coverage{}
+		}
+	}
 	if e.query.Until.IsZero() {
 		e.query.Until = time.Now() // so that a part that goes on later knows it too
 	}
@@ -249,7 +258,7 @@ func (e *recordExport) broken(ctx context.Context, err error, file *exportFile, 
 	}
 	at, goOn := "before the first record", "give the same command again"
 	if count > 0 || e.from.count > 0 {
-		c := exportCursor{place: e.from.place, since: e.query.Since, until: e.query.Until, kind: e.kind(), count: e.from.count + count}
+		c := exportCursor{place: e.from.place, since: e.query.Since, until: e.query.Until, kind: e.kind(), count: e.from.count + count, complete: e.coverage.Complete}
 		at = "after " + many(c.count, "record")
 		if count > 0 {
 			c.place = last.Cursor()

@@ -225,7 +225,7 @@ func TestExportToFile(t *testing.T) {
 				if err := e.choose(cursor); err != nil {
 					t.Fatal(err)
 				}
-				return fmt.Sprint(e.run(t.Context()))
+				return fmt.Sprint(e.run(t.Context(), mdr.Coverage{}))
 			}
 			if said := again(0, ""); !strings.Contains(said, "before the first record") {
 				t.Errorf("got %v, want that nothing was written", said)
@@ -257,6 +257,36 @@ func TestExportToFile(t *testing.T) {
 		}
 	})
 	b.run("mdr", "export", "--output", filepath.Join(dir, "none", "x.csv")).want(t, exitFailed, "", "--output")
+}
+
+// TestExportIsAsCompleteAsItsFirstPart: what was synced in between is not in it.
+func TestExportIsAsCompleteAsItsFirstPart(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	store := b.keep(10, nil)
+	hour := func(n int) time.Time { return time.Now().Truncate(time.Hour).Add(time.Duration(n) * time.Hour) }
+	export := func(after int, cursor string, c mdr.Coverage) string {
+		t.Helper()
+		var says bytes.Buffer
+		e := &recordExport{world: world{out: io.Discard, errs: &says}, records: breaking(store, after)}
+		if err := e.choose(cursor); err != nil {
+			t.Fatal(err)
+		}
+		if err := e.run(t.Context(), c); err != nil {
+			return fmt.Sprint(err)
+		}
+		return says.String()
+	}
+	early, late := mdr.Coverage{First: hour(-9), Through: hour(-1), Complete: hour(-6)}, mdr.Coverage{First: hour(-9), Through: hour(4), Complete: hour(3)}
+	if says, want := export(99, cursorIn(t, export(5, "", early)), late), "complete from "+stamp(hour(-9))+" to "+stamp(hour(-6))+", NOT YET after it"; !strings.Contains(says, want) {
+		t.Errorf("got %q, want %q", says, want)
+	}
+	if says := export(99, cursorIn(t, export(5, "", mdr.Coverage{})), late); !strings.Contains(says, "no sync of records has run yet") {
+		t.Errorf("got %q, want that the first part is of a copy without a sync", says)
+	}
+	if says := export(99, cursorIn(t, export(5, "", late)), late); !strings.Contains(says, "10 records in all; complete from") {
+		t.Errorf("got %q, want that it is complete", says)
+	}
 }
 
 // TestExportSaysWhatIsComplete follows the copy from its first sync on.
