@@ -175,9 +175,9 @@ func reconcileWarning(r reconcile.Report, c reconcile.Class) string {
 	f := r.Of(c)
 	switch c {
 	case reconcile.WithoutRecord:
-		return fmt.Sprintf("%s posted messages have no record (--class %s)", thousands(int(f.Messages)), c)
+		return fmt.Sprintf("posted messages without a record: %s (--class %s)", thousands(int(f.Messages)), c)
 	case reconcile.WithoutJob:
-		return fmt.Sprintf("%s records (%s) are nobody's here: does another system use this account? (--class %s)", thousands(int(f.Records)), f.Money, c)
+		return fmt.Sprintf("records of nobody here: %s (%s). Does another system send with this account? (--class %s)", thousands(int(f.Records)), f.Money, c)
 	}
 	var issues []string
 	for _, issue := range reconcile.Issues() {
@@ -185,7 +185,7 @@ func reconcileWarning(r reconcile.Report, c reconcile.Class) string {
 			issues = append(issues, fmt.Sprintf("%s %s", issue, thousands(int(n))))
 		}
 	}
-	return fmt.Sprintf("%s records (%s) differ: %s (--class %s)", thousands(int(f.Records)), f.Money, strings.Join(issues, ", "), c)
+	return fmt.Sprintf("records that differ: %s (%s), by %s (--class %s)", thousands(int(f.Records)), f.Money, strings.Join(issues, ", "), c)
 }
 
 func listReports(ctx context.Context, w world, r *reconcile.Reconciler, format string) error {

@@ -34,7 +34,7 @@ func TestReconcile(t *testing.T) {
 	window := func(more ...string) []string {
 		return append([]string{"reconcile", "--since", since, "--until", until}, more...)
 	}
-	shown := b.run(window()...).want(t, 0, "not complete", "1 records ($0.004) are nobody's here")
+	shown := b.run(window()...).want(t, 0, "not complete", "records of nobody here: 1 ($0.004)")
 	for line := range strings.Lines(shown.out) {
 		if utf8.RuneCountInString(strings.TrimSuffix(line, "\n")) > 80 {
 			t.Errorf("wider than 80 columns: %q", line)
