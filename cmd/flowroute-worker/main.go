@@ -16,7 +16,6 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
-	"runtime/debug"
 	"syscall"
 	_ "time/tzdata" // zones of SENDING_ZONE and CARRIER_DAY_ZONE, where the image has none
 
@@ -25,13 +24,9 @@ import (
 	"github.com/flowroute-worker/flowroute-worker/jobs/redisconn"
 )
 
-// gcPercent lets garbage grow to three times what is in use, unless GOGC says otherwise:
-// that is little here, and collecting it is a tenth of what a message costs.
-const gcPercent = 300
-
 func main() {
 	if _, set := os.LookupEnv("GOGC"); !set {
-		debug.SetGCPercent(gcPercent)
+		tuneGarbage()
 	}
 	ctx, stop := interruptible(context.Background())
 	redisconn.RouteLibraryLog(slog.New(slog.DiscardHandler)) // until run has a logger
