@@ -115,16 +115,14 @@ const takersFor = 4 * time.Second
 
 // enough is how many takers a place needs at most.
 func (p *parking) enough(at Place) int {
-	perSecond := 0.0
+	perSecond := p.o.Rates.SMS.PerSecond() // +Inf without a limit
 	if at.Kind == ratelimit.KindMMS {
 		perSecond = p.o.Rates.MMS.PerSecond()
 	}
 	for _, limit := range p.caps(at) {
-		if rate := limit.Rate.PerSecond(); rate > 0 && (perSecond == 0 || rate < perSecond) {
-			perSecond = rate
-		}
+		perSecond = min(perSecond, limit.Rate.PerSecond())
 	}
-	return min(max(int(math.Ceil(perSecond*takersFor.Seconds())), 1), p.o.Concurrency)
+	return int(min(math.Ceil(perSecond*takersFor.Seconds()), float64(p.o.Concurrency)))
 }
 
 // superfluous reports whether the caller is not needed any more where so many are left.
