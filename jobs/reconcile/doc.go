@@ -31,7 +31,7 @@
 //
 // The records of the window are read once, and twice when a list is asked for. Some 50
 // bytes of each are held at a time, of at most [Options].Held records; a longer window is
-// done in parts. For each part the ledger's messages are read that had not ended before
+// done in parts, and its records are read once more for what their usual price is. For each part the ledger's messages are read that had not ended before
 // it: 32 small hashes, some 2,000 messages, in one round trip.
 //
 // # Layout
