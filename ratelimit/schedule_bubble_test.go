@@ -259,7 +259,7 @@ func newWorld(t *testing.T, seed uint64, n int) *world {
 
 var (
 	schedules   = flag.Uint64("ratelimit.schedules", 2, "how many random schedules TestTheorem runs")
-	scheduleFor = flag.Duration("ratelimit.schedule", 45*time.Second, "how long each is, in fake time")
+	scheduleFor = flag.Duration("ratelimit.schedule", scheduleLength, "how long each is, in fake time")
 	firstSeed   = flag.Uint64("ratelimit.seed", 0, "seed of the first")
 )
 

@@ -46,7 +46,11 @@ func TestAMillionLinesFromOneWhoReadsLate(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	b := setup(t, func(o *httpapi.Options) { o.SpoolDir, o.MaxBody = dir, 60 })
-	const count, each = 1_000_000, 1000 // every so many is a message
+	const each = 1000 // every so many is a message
+	count := 1_000_000
+	if raceDetected {
+		count = 100_000
+	}
 	var body bytes.Buffer
 	tooLong := strings.Repeat("x", 61) + "\n" // what costs least to refuse
 	for i := range count {
@@ -65,7 +69,7 @@ func TestAMillionLinesFromOneWhoReadsLate(t *testing.T) {
 		text := answers.Bytes()
 		size += len(text)
 		if line++; line > count {
-			const want = `{"total":{"lines":1000000,"accepted":1000,"duplicate":0,"blocked":0,"invalid":999000,"unconfirmed":0,"not_taken":0}}`
+			want := fmt.Sprintf(`{"total":{"lines":%d,"accepted":%d,"duplicate":0,"blocked":0,"invalid":%d,"unconfirmed":0,"not_taken":0}}`, count, count/each, count-count/each)
 			if string(text) != want || answers.Scan() {
 				t.Errorf("got %s at the end", text)
 			}

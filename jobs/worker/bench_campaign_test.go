@@ -9,12 +9,12 @@ import (
 	"github.com/flowroute-worker/flowroute-worker/jobs/ledger"
 )
 
-var campaignsFor = flag.Duration("campaigns.for", 8*time.Second, "how long BenchmarkCampaigns lets two campaigns share")
+var campaignsFor = flag.Duration("campaigns.for", 3*time.Second, "how long BenchmarkCampaigns lets two campaigns share")
 
 // BenchmarkCampaigns is about two campaigns of very different size at 100 messages a
 // second: how evenly they share, and how long after a pause the last post comes.
 func BenchmarkCampaigns(b *testing.B) {
-	const perSecond, pauses = 100, 5
+	const perSecond, pauses = 100, 3
 	for b.Loop() {
 		f := withCampaigns(b, perSecond)
 		small := int(campaignsFor.Seconds()*perSecond) + 1000

@@ -239,7 +239,7 @@ func TestCampaignHours(t *testing.T) {
 	}
 	f.until(id2, "done", done)
 	c := f.until(id, "waiting", func(c *campaign.Campaign) bool { return !c.WaitsUntil.IsZero() })
-	if c.PutOff != 600 || c.Fed() != 0 || c.WaitsUntil.Sub(time.Now()) > 3*time.Hour || c.WaitsUntil.Sub(time.Now()) < 2*time.Hour {
+	if c.PutOff != 600 || c.Fed() != 0 || time.Until(c.WaitsUntil) > 3*time.Hour || time.Until(c.WaitsUntil) < 2*time.Hour {
 		t.Errorf("got %+v, want all put off for two to three hours", c.View())
 	}
 	f.once(2122000000, 30)

@@ -146,8 +146,7 @@ func (p *parking) post(ctx context.Context, at Place) (again bool) {
 		case <-ctx.Done():
 			return false
 		}
-		from, err := p.postable(ctx, at)
-		if err != nil {
+		if _, err := p.postable(ctx, at); err != nil {
 			p.rest(ctx, err)
 			return true
 		}
@@ -158,7 +157,8 @@ func (p *parking) post(ctx context.Context, at Place) (again bool) {
 		}
 		var job ledger.Job
 		left := 0
-		if from, err = p.postable(ctx, at); err == nil { // the permit may have been long in coming
+		from, err := p.postable(ctx, at) // the permit may have been long in coming
+		if err == nil {
 			job, left, err = p.next(ctx, at, from)
 		}
 		if err != nil || job.ID.IsZero() {
