@@ -109,7 +109,7 @@ func pauseLines(c *campaign.Campaign) []string {
 		return []string{"it goes on with: " + resume}
 	}
 	lines := []string{brakeText(c.Pause)}
-	if why := reasonText(ledger.Failed, c.Pause.Reason); why != "" {
+	if why := campaign.ReasonText(ledger.Failed, c.Pause.Reason); why != "" {
 		lines = append(lines, why)
 	}
 	return append(lines,
@@ -211,7 +211,7 @@ func printCounts(out io.Writer, c *campaign.Campaign) error {
 	fmt.Fprintln(out, "\nwhy some got nothing")
 	err = table(out, nil, func(row func(cells ...string)) {
 		for _, f := range c.Failures {
-			row("  "+string(f.State), orDash(string(f.Reason)), thousands(f.Count), reasonText(f.State, f.Reason))
+			row("  "+string(f.State), orDash(string(f.Reason)), thousands(f.Count), campaign.ReasonText(f.State, f.Reason))
 		}
 	})
 	if err != nil {
@@ -219,29 +219,6 @@ func printCounts(out io.Writer, c *campaign.Campaign) error {
 	}
 	_, err = fmt.Fprintf(out, "\nthese rows: flowroute-worker campaign failures %s\n", c.ID.String()[:shortID])
 	return err
-}
-
-// reasonText says what a reason means, for people who have not read of it.
-func reasonText(state ledger.State, reason ledger.Reason) string {
-	switch {
-	case state == ledger.Undelivered:
-		return "Flowroute took it, the carrier did not deliver it"
-	case state == ledger.Blocked || reason == ledger.ReasonOptedOut:
-		return "the recipient has opted out"
-	}
-	switch reason {
-	case ledger.ReasonRefused:
-		return "Flowroute said no: its words are with the rows"
-	case ledger.ReasonExpired:
-		return "its time was over before it could go"
-	case ledger.ReasonTooLate, ledger.ReasonAttemptsUsedUp:
-		return "tried until its time was over"
-	case ledger.ReasonUnauthorized:
-		return "the credentials were refused"
-	case ledger.ReasonInvalid:
-		return "the message was not one that can be sent"
-	}
-	return ""
 }
 
 // change is a command that changes a campaign's state.

@@ -103,3 +103,27 @@ func (a Answer) View(campaign ledger.ID) AnswerView {
 	}
 	return v
 }
+
+// ReasonText says what a reason means, for people who have not read of it; empty where
+// there is nothing to say.
+func ReasonText(state ledger.State, reason ledger.Reason) string {
+	switch {
+	case state == ledger.Undelivered:
+		return "Flowroute took it, the carrier did not deliver it"
+	case state == ledger.Blocked || reason == ledger.ReasonOptedOut:
+		return "the recipient has opted out"
+	}
+	switch reason {
+	case ledger.ReasonRefused:
+		return "Flowroute said no; its words are with the rows"
+	case ledger.ReasonExpired:
+		return "its time was over before it could go"
+	case ledger.ReasonTooLate, ledger.ReasonAttemptsUsedUp:
+		return "tried until its time was over"
+	case ledger.ReasonUnauthorized:
+		return "the credentials were refused"
+	case ledger.ReasonInvalid:
+		return "the message was not one that can be sent"
+	}
+	return ""
+}

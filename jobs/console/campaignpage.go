@@ -63,7 +63,7 @@ func viewCampaign(c *campaign.Campaign, now time.Time) campaignView {
 	v.Tiles = viewCampaignTiles(c, v)
 	v.States = viewStates(c)
 	for _, f := range c.Failures {
-		v.Reasons = append(v.Reasons, reasonRow{f.State, tone(f.State), f.Reason, f.Count, reasonText(f.State, f.Reason)})
+		v.Reasons = append(v.Reasons, reasonRow{f.State, tone(f.State), f.Reason, f.Count, campaign.ReasonText(f.State, f.Reason)})
 	}
 	for _, t := range []timeRow{
 		{What: "Created", At: c.Created}, {What: "To begin", At: c.Spec.StartAt}, {What: "Began", At: c.Started},
@@ -94,7 +94,7 @@ func viewHalt(c *campaign.Campaign, now time.Time) alertView {
 	switch {
 	case c.State == campaign.Paused && c.Pause.Brake:
 		detail := brakeText(c.Pause)
-		if why := reasonText(ledger.Failed, c.Pause.Reason); why != "" && c.Pause.Reason != ledger.ReasonRefused {
+		if why := campaign.ReasonText(ledger.Failed, c.Pause.Reason); why != "" && c.Pause.Reason != ledger.ReasonRefused {
 			detail += " That means: " + why + "."
 		}
 		return alertView{
@@ -199,29 +199,6 @@ func stateText(s ledger.State) string {
 		return "the recipient has opted out"
 	case ledger.Review:
 		return "a person must decide"
-	}
-	return ""
-}
-
-// reasonText says what a reason means, for people who have not read of it.
-func reasonText(state ledger.State, reason ledger.Reason) string {
-	switch {
-	case state == ledger.Undelivered:
-		return "Flowroute took it, the carrier did not deliver it"
-	case state == ledger.Blocked || reason == ledger.ReasonOptedOut:
-		return "the recipient has opted out"
-	}
-	switch reason {
-	case ledger.ReasonRefused:
-		return "Flowroute said no; its words are with the rows"
-	case ledger.ReasonExpired:
-		return "its time was over before it could go"
-	case ledger.ReasonTooLate, ledger.ReasonAttemptsUsedUp:
-		return "tried until its time was over"
-	case ledger.ReasonUnauthorized:
-		return "the credentials were refused"
-	case ledger.ReasonInvalid:
-		return "the message was not one that can be sent"
 	}
 	return ""
 }
