@@ -20,6 +20,7 @@ import (
 	"github.com/flowroute-worker/flowroute-worker/jobs/campaign/intake"
 	"github.com/flowroute-worker/flowroute-worker/jobs/campaign/template"
 	"github.com/flowroute-worker/flowroute-worker/jobs/ledger"
+	"github.com/flowroute-worker/flowroute-worker/jobs/spreadsheet"
 )
 
 func newCampaignFailures(w world) *cobra.Command {
@@ -173,7 +174,7 @@ func (f failureColumns) csv(out io.Writer) (write func(campaign.FailedRow) error
 		}
 		cells := []string{row.To} // plus and digits: a number to a spreadsheet, not a formula
 		for _, value := range f.values(row) {
-			safe := noFormula(value)
+			safe := spreadsheet.Text(value)
 			if safe != value {
 				*marked++
 			}
@@ -199,14 +200,6 @@ func (f failureColumns) values(row campaign.FailedRow) []string {
 		values = append(values, row.Fields[field])
 	}
 	return append(values, string(row.Job.State), string(row.Job.Reason), clean(row.Job.Detail))
-}
-
-// noFormula keeps a spreadsheet from calculating with a value.
-func noFormula(value string) string {
-	if value != "" && strings.ContainsRune("=+-@\t\r\n", rune(value[0])) {
-		return "'" + value
-	}
-	return value
 }
 
 func (f failureColumns) ndjson(out io.Writer) (write func(campaign.FailedRow) error, end func() error) {

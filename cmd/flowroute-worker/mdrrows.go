@@ -11,6 +11,7 @@ import (
 	"github.com/flowroute-worker/flowroute-worker/flowroute"
 	"github.com/flowroute-worker/flowroute-worker/jobs/httpapi"
 	"github.com/flowroute-worker/flowroute-worker/jobs/mdr"
+	"github.com/flowroute-worker/flowroute-worker/jobs/spreadsheet"
 )
 
 // recordRows writes records in a format.
@@ -92,7 +93,7 @@ func (w *recordRows) flush() error {
 }
 
 func (w *recordRows) safe(value string) string {
-	safe := noFormula(value)
+	safe := spreadsheet.Text(value)
 	if safe != value {
 		w.marked++
 	}

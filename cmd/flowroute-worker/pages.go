@@ -37,7 +37,7 @@ func (v *service) httpServer() (*httpapi.Server, error) {
 	}
 	o := httpapi.Options{
 		Jobs: v.jobs, Redis: v.redis.producer, MetricsPublic: v.MetricsPublic, QueuesWrite: v.QueuesUIWrite,
-		Ready: v.ready, Registry: v.registry, Numbers: v.numbers, MDRs: v.records, OptOuts: v.optOuts, Campaigns: v.campaigns, DrainTimeout: httpDrain, Logger: v.log,
+		Ready: v.ready, Registry: v.registry, Numbers: v.numbers, MDRs: v.records, Reconciler: v.reconcile, OptOuts: v.optOuts, Campaigns: v.campaigns, DrainTimeout: httpDrain, Logger: v.log,
 		Queues: []string{worker.QueueResend}, WebhookSecret: v.WebhookSecret.Reveal(), Wake: wakeWith(v.jobs),
 	}
 	clocks, err := campaign.NewClocks(v.SendingZone.Location())

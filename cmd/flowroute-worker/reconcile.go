@@ -54,7 +54,7 @@ func newReconcile(w world) *cobra.Command {
 	var a reconciling
 	flags := cmd.Flags()
 	flags.StringVar(&a.since, "since", "", "from then on: how long ago, or a time like 2026-01-31T15:04:05Z")
-	flags.StringVar(&a.until, "until", "", "before then (default now, or a day after --since where neither is given)")
+	flags.StringVar(&a.until, "until", "", "before then (default now)")
 	flags.StringVar(&a.format, "format", "table", "table, json or csv")
 	flags.StringVar(&a.class, "class", "", "list a class: matched, without-mdr, without-job or differing")
 	flags.BoolVar(&a.list, "list", false, "list the reports that are kept")
@@ -96,30 +96,28 @@ func (a reconciling) check() error {
 	return nil
 }
 
-// window is the one that was typed, in whole minutes, so that the same can be asked for
-// again; or the last complete day.
+// window is the one that was typed, or the last complete day.
 func (a reconciling) window(ctx context.Context, r *reconcile.Reconciler, now time.Time) (reconcile.Window, error) {
 	if a.since == "" && a.until == "" {
 		return r.LastDay(ctx)
 	}
-	w := reconcile.Window{Until: now}
+	var since, until time.Time
 	var err error
 	if a.until != "" {
-		if w.Until, err = readTime(a.until, now, -1); err != nil {
-			return w, fmt.Errorf("--until %w", err)
+		if until, err = readTime(a.until, now, -1); err != nil {
+			return reconcile.Window{}, fmt.Errorf("--until %w", err)
 		}
 	}
-	w.Since = w.Until.Add(-24 * time.Hour)
 	if a.since != "" {
-		if w.Since, err = readTime(a.since, now, -1); err != nil {
-			return w, fmt.Errorf("--since %w", err)
+		if since, err = readTime(a.since, now, -1); err != nil {
+			return reconcile.Window{}, fmt.Errorf("--since %w", err)
 		}
 	}
-	w.Since, w.Until = w.Since.UTC().Truncate(time.Minute), w.Until.UTC().Truncate(time.Minute)
-	if !w.Since.Before(w.Until) {
-		return w, errors.New("--since: the window ends before it begins")
+	window, err := reconcile.NewWindow(since, until, now)
+	if err != nil {
+		return window, fmt.Errorf("--since: %w", err)
 	}
-	return w, nil
+	return window, nil
 }
 
 func (d *desk) reconciler() (*reconcile.Reconciler, error) {

@@ -2,17 +2,12 @@ package main
 
 import (
 	"bufio"
-	"encoding/csv"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
-	"strconv"
 	"strings"
-	"time"
 
-	"github.com/flowroute-worker/flowroute-worker/flowroute"
-	"github.com/flowroute-worker/flowroute-worker/jobs/ledger"
 	"github.com/flowroute-worker/flowroute-worker/jobs/reconcile"
 )
 
@@ -158,14 +153,16 @@ type itemList struct {
 	world  world
 	format string
 	out    *bufio.Writer
-	csv    *csv.Writer
+	csv    reconcile.CSV
 	n      int
 	items  []reconcile.Item // of a table
 }
 
 func newItemList(w world, format string) *itemList {
 	l := &itemList{world: w, format: format, out: bufio.NewWriter(w.out)}
-	l.csv = csv.NewWriter(l.out)
+	if format == "csv" {
+		l.csv = reconcile.NewCSV(l.out)
+	}
 	return l
 }
 
@@ -176,12 +173,7 @@ func (l *itemList) add(i reconcile.Item) error {
 	l.n++
 	switch l.format {
 	case "csv":
-		if l.n == 1 {
-			if err := l.csv.Write(itemColumns()); err != nil {
-				return err
-			}
-		}
-		return l.csv.Write(itemCells(i))
+		return l.csv.Write(i)
 	case "json":
 		head := ",\n"
 		if l.n == 1 {
@@ -203,11 +195,7 @@ func (l *itemList) add(i reconcile.Item) error {
 func (l *itemList) end(report reconcile.Report) error {
 	switch l.format {
 	case "csv":
-		if l.n == 0 {
-			_ = l.csv.Write(itemColumns())
-		}
-		l.csv.Flush()
-		return errors.Join(l.csv.Error(), l.out.Flush())
+		return errors.Join(l.csv.Flush(), l.out.Flush())
 	case "json":
 		if l.n == 0 {
 			fmt.Fprint(l.out, "{\"items\":[")
@@ -231,51 +219,11 @@ func (l *itemList) end(report reconcile.Report) error {
 func itemAbout(i reconcile.Item) string {
 	switch {
 	case len(i.Issues) > 0:
-		return joinIssues(i, ",") + " " + i.Money.String()
+		return i.IssueList(",") + " " + i.Money.String()
 	case !i.Perhaps.IsZero():
 		return "perhaps " + i.Perhaps.String()[:8]
 	case i.Class == reconcile.WithoutRecord:
 		return string(i.Reason)
 	}
 	return i.Money.String()
-}
-
-func joinIssues(i reconcile.Item, by string) string {
-	var list []string
-	for _, issue := range i.Issues {
-		list = append(list, string(issue))
-	}
-	return strings.Join(list, by)
-}
-
-func itemColumns() []string {
-	return []string{"class", "issues", "time", "from", "to", "job_id", "campaign", "state", "reason",
-		"mdr_id", "delivery", "status", "code", "usd", "segments", "perhaps_of"}
-}
-
-func itemCells(i reconcile.Item) []string {
-	id := func(id ledger.ID) string {
-		if id.IsZero() {
-			return ""
-		}
-		return id.String()
-	}
-	number := func(n int) string {
-		if n == 0 {
-			return ""
-		}
-		return strconv.Itoa(n)
-	}
-	money := ""
-	if i.MDR != "" && i.Delivery != "" {
-		money = strings.Replace(flowroute.Money(i.Money).String(), "$", "", 1)
-	}
-	cells := []string{string(i.Class), joinIssues(i, " "), i.At.UTC().Format(time.RFC3339Nano), i.From, i.To, id(i.Job), id(i.Campaign),
-		string(i.State), string(i.Reason), i.MDR, string(i.Delivery), i.Status, number(i.Code), money, number(i.Segments), id(i.Perhaps)}
-	for at, cell := range cells {
-		if at != 13 || i.Money >= 0 { // a negative amount is a number
-			cells[at] = noFormula(clean(cell))
-		}
-	}
-	return cells
 }

@@ -1,26 +1,24 @@
 package httpapi
 
 import (
-	"bufio"
 	"context"
 	"encoding/csv"
 	"encoding/json"
 	"errors"
 	"io"
 	"iter"
-	"log/slog"
 	"mime"
 	"net/http"
 	"slices"
 	"strconv"
 	"strings"
-	"time"
 
 	"github.com/flowroute-worker/flowroute-worker/jobs"
 	"github.com/flowroute-worker/flowroute-worker/jobs/campaign"
 	"github.com/flowroute-worker/flowroute-worker/jobs/campaign/intake"
 	"github.com/flowroute-worker/flowroute-worker/jobs/campaign/template"
 	"github.com/flowroute-worker/flowroute-worker/jobs/ledger"
+	"github.com/flowroute-worker/flowroute-worker/jobs/spreadsheet"
 )
 
 // failedView is a row that failed, with all it takes to send it again.
@@ -93,8 +91,7 @@ func wanted(r *http.Request, there ...string) string {
 	return there[0]
 }
 
-// streamFailures writes all rows that failed. What goes wrong after it has begun cuts the
-// connection, so that nobody takes half a list for a whole one.
+// streamFailures writes all rows that failed.
 func (s *Server) streamFailures(w http.ResponseWriter, r *http.Request, media string, id ledger.ID, after int) error {
 	ctx, cancel := context.WithTimeout(r.Context(), patience)
 	c, err := s.o.Campaigns.Get(ctx, id)
@@ -102,25 +99,19 @@ func (s *Server) streamFailures(w http.ResponseWriter, r *http.Request, media st
 	if err != nil {
 		return err
 	}
-	to := &pacedWriter{w: w, control: http.NewResponseController(w), idle: s.o.ReadTimeout, media: media}
-	out := bufio.NewWriterSize(to, answerPiece)
-	write, end := failuresAsLines(out), func() {}
-	if media == textCSV {
-		if write, end, err = failuresAsCSV(out, c); err != nil {
+	return s.stream(w, r, media, func(out io.Writer) error {
+		write, end := failuresAsLines(out), func() {}
+		if media == textCSV {
+			if write, end, err = failuresAsCSV(out, c); err != nil {
+				return err
+			}
+		}
+		if err := s.writeFailures(s.o.Campaigns.Failures(r.Context(), id, after), s.drains.of(r), write); err != nil {
 			return err
 		}
-	}
-	err = s.writeFailures(s.o.Campaigns.Failures(r.Context(), id, after), s.drains.of(r), write)
-	if err == nil {
-		to.begin() // there may be none
 		end()
-		err = out.Flush()
-	}
-	if err != nil && to.begun {
-		s.log.WarnContext(r.Context(), "list of failures cut", slog.Any("err", err))
-		panic(http.ErrAbortHandler)
-	}
-	return err
+		return nil
+	})
 }
 
 func (s *Server) writeFailures(failures iter.Seq2[campaign.FailedRow, error], over <-chan struct{}, write func(campaign.FailedRow) error) error {
@@ -133,33 +124,11 @@ func (s *Server) writeFailures(failures iter.Seq2[campaign.FailedRow, error], ov
 		}
 		select {
 		case <-over:
-			return newProblem(http.StatusServiceUnavailable, codeUnavailable, "This server ends.").with("Retry-After", strconv.Itoa(retryAfter))
+			return serverEnds()
 		default:
 		}
 	}
 	return nil
-}
-
-// pacedWriter gives its client time for each piece, not for the whole.
-type pacedWriter struct {
-	w       http.ResponseWriter
-	control *http.ResponseController
-	idle    time.Duration
-	media   string
-	begun   bool
-}
-
-func (p *pacedWriter) begin() {
-	if !p.begun {
-		p.begun = true
-		p.w.Header().Set("Content-Type", p.media)
-	}
-}
-
-func (p *pacedWriter) Write(b []byte) (int, error) {
-	p.begin()
-	_ = p.control.SetWriteDeadline(time.Now().Add(p.idle))
-	return p.w.Write(b)
 }
 
 func failuresAsLines(out io.Writer) func(campaign.FailedRow) error {
@@ -204,20 +173,12 @@ func failuresAsCSV(out io.Writer, c *campaign.Campaign) (write func(campaign.Fai
 	return func(f campaign.FailedRow) error {
 		cells := []string{f.To} // plus and digits: a number to a spreadsheet, not a formula
 		for _, name := range names {
-			cells = append(cells, noFormula(f.Fields[name]))
+			cells = append(cells, spreadsheet.Text(f.Fields[name]))
 		}
-		cells = append(cells, strconv.Itoa(f.Row), string(f.Job.State), string(f.Job.Reason), noFormula(f.Job.Detail), f.Job.ID.String())
+		cells = append(cells, strconv.Itoa(f.Row), string(f.Job.State), string(f.Job.Reason), spreadsheet.Text(f.Job.Detail), f.Job.ID.String())
 		return table.Write(cells)
 	}, table.Flush, nil
 }
 
 // phoneNames are of columns in which recipients' numbers are looked for.
 func phoneNames() []string { return []string{"phone", "recipient", "mobile", "number", "to"} }
-
-// noFormula keeps a spreadsheet from calculating with a value.
-func noFormula(value string) string {
-	if value != "" && strings.ContainsRune("=+-@\t\r\n", rune(value[0])) {
-		return "'" + value
-	}
-	return value
-}

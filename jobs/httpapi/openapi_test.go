@@ -35,6 +35,7 @@ import (
 	"github.com/flowroute-worker/flowroute-worker/jobs/inventory"
 	"github.com/flowroute-worker/flowroute-worker/jobs/ledger"
 	"github.com/flowroute-worker/flowroute-worker/jobs/mdr"
+	"github.com/flowroute-worker/flowroute-worker/jobs/reconcile"
 	"github.com/flowroute-worker/flowroute-worker/jobs/redistest"
 	"github.com/flowroute-worker/flowroute-worker/jobs/suppress"
 	"github.com/flowroute-worker/flowroute-worker/jobs/worker"
@@ -67,11 +68,19 @@ func newAccount(t *testing.T) account {
 	if a.records, err = mdr.New(rdb, mdr.Options{}); err != nil {
 		t.Fatal(err)
 	}
+	kept, err := ledger.New(rdb, ledger.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	compared, err := reconcile.New(rdb, kept, a.records, reconcile.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
 	if a.campaigns, err = campaign.New(rdb, campaign.Options{OptOuts: optOuts}); err != nil {
 		t.Fatal(err)
 	}
 	a.bundle = setupOn(t, rdb, func(o *httpapi.Options) {
-		o.Campaigns = a.campaigns
+		o.Campaigns, o.Reconciler = a.campaigns, compared
 		o.Numbers, o.MDRs, o.OptOuts, o.WebhookSecret = a.numbers, a.records, optOuts, webhookSecret
 		o.Limits = func(ctx context.Context) (any, error) { return limitsOfTheCommand(), rdb.Ping(ctx).Err() }
 	})
@@ -248,6 +257,12 @@ func (c *contract) goodOnes(b *bundle) []exchange {
 		{op: "GET /v1/routes", status: 200},
 		{op: "GET /v1/mdrs", path: "/v1/mdrs?since=90m&until=" + url.QueryEscape(time.Now().Add(time.Hour).UTC().Format(time.RFC3339)) +
 			"&number=%2B12065550123&direction=outbound&delivery=delivered&limit=5", status: 200},
+		{op: "GET /v1/reconciliation", status: 200},
+		{op: "GET /v1/reconciliation", path: "/v1/reconciliation?since=1h&fresh=true", status: 200},
+		{op: "GET /v1/reconciliation", path: "/v1/reconciliation?since=1h&fresh=true", status: 200}, // now there is one before it
+		{op: "GET /v1/reconciliation", path: "/v1/reconciliation?since=1h&class=differing", headers: []string{"Accept", asLines}, status: 200},
+		{op: "GET /v1/reconciliation", path: "/v1/reconciliation?until=5m", headers: []string{"Accept", "text/csv"}, status: 200},
+		{op: "GET /v1/reconciliation/reports", path: "/v1/reconciliation/reports?limit=1", status: 200},
 		{op: "POST /v1/optouts", body: `{"recipient":"(206) 555-0123","from":"+14255550100","time":"2026-01-31","note":"asked by phone"}`, status: 201},
 		{op: "POST /v1/optouts", body: `{"recipient":"(206) 555-0123","from":"+14255550100"}`, status: 200},
 		{op: "POST /v1/optouts", body: `{"recipient":"2065550124"}` + "\n\n" + `{"recipient":"2065550124"}`, headers: []string{"Content-Type", asLines}, status: 200},
@@ -342,6 +357,12 @@ func badOnes(keyed, review string) []exchange {
 		{op: hookOp, path: hookPath, body: `{"to":"12065550100","body":"x","id":"mdr2-1"}`, status: 400, code: "malformed_json"},
 		{op: hookOp, path: strings.Replace(hookPath, webhookSecret, "another-secret-here", 1), body: dlr(false, mdrID(1), "delivered", ""), status: 404, code: "not_found"},
 		{op: hookOp + "/{ref}", path: hookPath + "/019f1bcd-8a70-7c3e-9b55-0a1b2c3d4e5f.9000000", body: dlr(false, mdrID(1), "delivered", ""), status: 404, code: "not_found"},
+		{op: "GET /v1/reconciliation", path: "/v1/reconciliation?since=1h&until=2h", status: 422, code: "invalid", unsaid: true},
+		{op: "GET /v1/reconciliation", path: "/v1/reconciliation?fresh=yes", status: 422, code: "invalid"},
+		{op: "GET /v1/reconciliation", path: "/v1/reconciliation?class=matched", status: 422, code: "unknown_field", unsaid: true},
+		{op: "GET /v1/reconciliation", path: "/v1/reconciliation?class=lost", headers: []string{"Accept", asLines}, status: 422, code: "invalid"},
+		{op: "GET /v1/reconciliation", path: "/v1/reconciliation?since=%zz", status: 400, code: "invalid"},
+		{op: "GET /v1/reconciliation/reports", path: "/v1/reconciliation/reports?limit=0", status: 422, code: "invalid"},
 		{op: "GET /v1/mdrs", path: "/v1/mdrs?limit=1&limit=2", status: 422, code: "repeated_field", unsaid: true},
 		{op: "GET /v1/mdrs", path: "/v1/mdrs?number=anna", status: 422, code: "invalid", unsaid: true},
 		{op: "GET /v1/mdrs", path: "/v1/mdrs?cursor=nonsense", status: 422, code: "invalid", unsaid: true},

@@ -43,6 +43,10 @@ func (s *Server) addRoutes() {
 	if s.o.MDRs != nil {
 		add("GET /v1/mdrs", s.getMDRs)
 	}
+	if s.o.Reconciler != nil {
+		add("GET /v1/reconciliation", s.getReconciliation)
+		add("GET /v1/reconciliation/reports", s.getReconciliationReports)
+	}
 	if s.o.OptOuts != nil {
 		add("GET /v1/optouts", s.getOptOuts)
 		add("POST /v1/optouts", s.postOptOuts)

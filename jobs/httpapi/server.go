@@ -62,6 +62,8 @@ type Options struct {
 	// Forecast is what a look ahead at a campaign takes into account beside itself.
 	// Defaults to nothing.
 	Forecast func(campaign.Spec) campaign.PreflightOptions
+	// Reconciler compares what was sent with what was recorded. nil: 404.
+	Reconciler Reconciler
 	// Console answers GET / and everything below /console/. nil: 404.
 	Console http.Handler
 
@@ -98,6 +100,8 @@ type Server struct {
 	routes   map[string]route // by pattern
 	drains   drains
 	uploads  chan struct{} // one for each that runs
+	// comparing holds the one comparison that runs.
+	comparing chan struct{}
 }
 
 // New checks the options and makes the server; it does not listen yet.
@@ -133,7 +137,7 @@ func New(o Options) (*Server, error) {
 	}
 	s := &Server{
 		o: o, log: o.Logger, auth: auth, origins: http.NewCrossOriginProtection(), queues: queues, counted: prometheus.NewRegistry(),
-		uploads: make(chan struct{}, maxUploads),
+		uploads: make(chan struct{}, maxUploads), comparing: make(chan struct{}, 1),
 	}
 	if s.webhooks, err = newWebhooks(s, o.WebhookSecret, s.counted); err != nil {
 		return nil, err

@@ -1,6 +1,7 @@
 package reconcile
 
 import (
+	"errors"
 	"time"
 
 	"github.com/flowroute-worker/flowroute-worker/flowroute"
@@ -39,6 +40,23 @@ func Issues() []Issue { return []Issue{IssueState, IssueSegments, IssuePrice, Is
 type Window struct {
 	Since time.Time `json:"since"`
 	Until time.Time `json:"until"`
+}
+
+// NewWindow is the window that somebody asks for, in whole minutes, so that the same can
+// be asked for again. A zero until is now, a zero since is a day before
+// until. Errors: it ends before it begins.
+func NewWindow(since, until, now time.Time) (Window, error) {
+	if until.IsZero() {
+		until = now
+	}
+	if since.IsZero() {
+		since = until.Add(-day)
+	}
+	w := Window{Since: since.UTC().Truncate(time.Minute), Until: until.UTC().Truncate(time.Minute)}
+	if !w.Since.Before(w.Until) {
+		return w, errors.New("the window ends before it begins")
+	}
+	return w, nil
 }
 
 // Figures of a class.
