@@ -10,6 +10,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
+	"github.com/flowroute-worker/flowroute-worker/jobs/internal/courier"
 	"github.com/flowroute-worker/flowroute-worker/jobs/ledger"
 )
 
@@ -115,7 +116,7 @@ func (f *Feed) follow(ctx context.Context) {
 		}
 		if ctx.Err() == nil {
 			f.o.Logger.DebugContext(ctx, "events not followed", slog.Any("err", err))
-			pause(ctx, rest)
+			courier.Pause(ctx, rest)
 		}
 	}
 }
@@ -227,16 +228,4 @@ func (f *Feed) gap(ctx context.Context, after ID, ahead bool) (*Gap, error) {
 		return &Gap{After: after.String(), Oldest: oldest.String(), Reason: Trimmed}, nil
 	}
 	return nil, nil
-}
-
-// pause waits for d; false when ctx ended first.
-func pause(ctx context.Context, d time.Duration) bool {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-ctx.Done():
-		return false
-	case <-timer.C:
-		return true
-	}
 }

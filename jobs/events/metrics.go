@@ -1,6 +1,10 @@
 package events
 
-import "github.com/prometheus/client_golang/prometheus"
+import (
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/flowroute-worker/flowroute-worker/jobs/internal/courier"
+)
 
 // metrics are what a sender counts. All names begin with flowroute_worker_webhook_.
 type metrics struct {
@@ -8,13 +12,6 @@ type metrics struct {
 	delivered prometheus.Counter
 	gaps      *prometheus.CounterVec
 }
-
-// Results of a post.
-const (
-	taken   = "taken"
-	refused = "refused" // an answer that is no 2xx
-	failed  = "failed"  // no answer
-)
 
 func newMetrics(reg prometheus.Registerer) *metrics {
 	name := func(name, help string) prometheus.CounterOpts {
@@ -27,7 +24,7 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 			"Times that changes were gone from the stream before the receiver had them."), []string{"reason"}),
 	}
 	// At 0 too, or alerts miss the first one.
-	for _, result := range []string{taken, refused, failed} {
+	for _, result := range courier.Results() {
 		m.posts.WithLabelValues(result)
 	}
 	for _, reason := range []string{Trimmed, Ahead} {

@@ -6,15 +6,14 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"math/rand/v2"
 	"net/http"
-	"net/url"
+	"strconv"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/redis/go-redis/v9"
 
-	"github.com/flowroute-worker/flowroute-worker/jobs/internal/lease"
+	"github.com/flowroute-worker/flowroute-worker/jobs/internal/courier"
 	"github.com/flowroute-worker/flowroute-worker/jobs/ledger"
 )
 
@@ -37,18 +36,11 @@ type SenderOptions struct {
 	Logger    *slog.Logger // Defaults to none.
 }
 
-var (
-	errAddress = errors.New("events: the address must be an http or https URL")
-	// errMoved: another process has noted another place; this one has slept too long.
-	errMoved = errors.New("another process has gone on with the webhook")
-)
+// errMoved: another process has noted another place; this one has slept too long.
+var errMoved = errors.New("another process has gone on with the webhook")
 
-const (
-	// lookAnyway is how often the stream is looked at when nothing tells of a change.
-	lookAnyway = 30 * time.Second
-	// sayAgain is how often a warning is given while Redis is away.
-	sayAgain = time.Minute
-)
+// lookAnyway is how often the stream is looked at when nothing tells of a change.
+const lookAnyway = 30 * time.Second
 
 // move notes a place, if the one before is the one that is known. A repeated command
 // finds its own.
@@ -65,7 +57,7 @@ return 1`)
 type Sender struct {
 	o       SenderOptions
 	feed    *Feed
-	client  *http.Client
+	courier *courier.Courier
 	metrics *metrics
 }
 
@@ -75,66 +67,36 @@ func NewSender(o SenderOptions) (*Sender, error) {
 	if err != nil {
 		return nil, err
 	}
-	if u, err := url.Parse(o.URL); err != nil || u.Host == "" || (u.Scheme != "http" && u.Scheme != "https") {
-		return nil, errAddress
-	}
 	if len(o.Key) < minKey {
 		return nil, errSecret
 	}
 	o.Prefix, o.Logger = feed.o.Prefix, feed.o.Logger
-	o.Timeout = cmp.Or(o.Timeout, 10*time.Second)
-	o.LastCall = cmp.Or(o.LastCall, 2*time.Second)
-	o.Lease = cmp.Or(o.Lease, 15*time.Second)
-	o.MinPause = cmp.Or(o.MinPause, time.Second)
-	o.MaxPause = cmp.Or(o.MaxPause, time.Minute)
 	o.Gather = cmp.Or(o.Gather, 200*time.Millisecond)
-	o.UserAgent = cmp.Or(o.UserAgent, "flowroute-worker")
-	return &Sender{o: o, feed: feed, client: newHTTPClient(o.Timeout), metrics: newMetrics(o.Registry)}, nil
+	s := &Sender{o: o, feed: feed}
+	s.courier, err = courier.New(courier.Options{
+		Redis: o.Redis, Lease: keySender(o.Prefix), Box: &box{s: s}, URL: o.URL, Dress: s.dress, Posted: s.posted,
+		Timeout: o.Timeout, LastCall: o.LastCall, LeaseTTL: o.Lease, MinPause: o.MinPause, MaxPause: o.MaxPause,
+		UserAgent: o.UserAgent, Logger: o.Logger,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("events: %w", err)
+	}
+	s.metrics = newMetrics(o.Registry)
+	return s, nil
 }
+
+// dress signs a post.
+func (s *Sender) dress(h http.Header, m courier.Message, now time.Time) {
+	h.Set(headerID, m.ID)
+	h.Set(headerTimestamp, strconv.FormatInt(now.Unix(), 10))
+	h.Set(headerSignature, sign(s.o.Key, m.ID, now, m.Body))
+}
+
+func (s *Sender) posted(result string) { s.metrics.posts.WithLabelValues(result).Inc() }
 
 // Run posts while no other process does, until ctx ends, which is no error. It rides
 // out errors of Redis and of the receiver.
-func (s *Sender) Run(ctx context.Context) error {
-	defer s.client.CloseIdleConnections()
-	var said time.Time
-	for ctx.Err() == nil {
-		err := lease.Hold(ctx, s.o.Redis, keySender(s.o.Prefix), lease.Options{TTL: s.o.Lease, Wait: true}, s.send)
-		if ctx.Err() != nil {
-			break
-		}
-		level := slog.LevelDebug
-		if time.Since(said) > sayAgain {
-			level, said = slog.LevelWarn, time.Now()
-		}
-		s.o.Logger.Log(ctx, level, "webhook interrupted", slog.Any("err", err))
-		pause(ctx, rest)
-	}
-	return nil
-}
-
-// send posts page after page, under the lease.
-func (s *Sender) send(ctx context.Context) error {
-	at, err := s.start(ctx)
-	if err != nil {
-		return err
-	}
-	s.o.Logger.InfoContext(ctx, "webhook goes on", slog.String("after", at.String()))
-	defer s.feed.Join(ctx)()
-	for ctx.Err() == nil {
-		began, changed := time.Now(), s.feed.Changed()
-		page, err := s.feed.Page(ctx, at)
-		if err != nil {
-			return err
-		}
-		if at, err = s.deliver(ctx, at, page); err != nil {
-			return err
-		}
-		if !page.More {
-			s.wait(ctx, changed, began)
-		}
-	}
-	return ctx.Err()
-}
+func (s *Sender) Run(ctx context.Context) error { return s.courier.Run(ctx) }
 
 // start is the place noted, and at the very first start now.
 func (s *Sender) start(ctx context.Context) (ID, error) {
@@ -162,53 +124,8 @@ func (s *Sender) position(ctx context.Context) (ID, error) {
 	return at, nil
 }
 
-// wait returns when there may be more, and not before some could gather.
-func (s *Sender) wait(ctx context.Context, changed <-chan struct{}, began time.Time) {
-	timer := time.NewTimer(lookAnyway)
-	defer timer.Stop()
-	select {
-	case <-ctx.Done():
-	case <-changed:
-		pause(ctx, s.o.Gather-time.Since(began))
-	case <-timer.C:
-	}
-}
-
-// deliver posts a page in batches and notes each that was taken. It returns the place
-// it has come to.
-func (s *Sender) deliver(ctx context.Context, at ID, page Page) (ID, error) {
-	if page.Gap != nil {
-		s.metrics.gaps.WithLabelValues(page.Gap.Reason).Inc()
-		s.o.Logger.WarnContext(ctx, "changes were gone before the webhook had them", slog.String("reason", page.Gap.Reason),
-			slog.String("after", page.Gap.After), slog.String("oldest", page.Gap.Oldest))
-	}
-	gap := page.Gap
-	for left := page.Events; len(left) > 0; {
-		events := left[:min(batchSize, len(left))]
-		left = left[len(events):]
-		m, err := newMessage(events, gap)
-		if err != nil {
-			return at, err
-		}
-		if err := s.insist(ctx, m); err != nil {
-			return at, err
-		}
-		s.metrics.delivered.Add(float64(len(events)))
-		if err := s.note(ctx, at, m.last); err != nil {
-			return at, err
-		}
-		at, gap = m.last, nil
-	}
-	if page.Next != at { // the stream is empty now
-		return page.Next, s.note(ctx, at, page.Next)
-	}
-	return at, nil
-}
-
-// note keeps the place, also while the sender is being stopped.
+// note keeps the place.
 func (s *Sender) note(ctx context.Context, before, at ID) error {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), pagePatience)
-	defer cancel()
 	moved, err := move.Run(ctx, s.o.Redis, []string{keyPosition(s.o.Prefix)}, before.String(), at.String()).Int()
 	if err != nil {
 		return fmt.Errorf("note place of webhook: %w", err)
@@ -217,59 +134,6 @@ func (s *Sender) note(ctx context.Context, before, at ID) error {
 		return errMoved
 	}
 	return nil
-}
-
-// insist posts until the receiver has taken it, or ctx ends.
-func (s *Sender) insist(ctx context.Context, m message) error {
-	for try, wait := 1, s.o.MinPause; ; try, wait = try+1, min(2*wait, s.o.MaxPause) {
-		err := s.try(ctx, m)
-		if err == nil {
-			if try > 1 {
-				s.o.Logger.InfoContext(ctx, "webhook taken again", slog.Int("attempt", try))
-			}
-			return nil
-		}
-		if ctx.Err() != nil {
-			return err
-		}
-		// Not all senders of a receiver that comes back at the same moment.
-		rest := wait/2 + rand.N(wait/2+1)
-		if refusal, ok := errors.AsType[*refusal](err); ok {
-			rest = max(rest, refusal.after)
-		}
-		s.o.Logger.WarnContext(ctx, "webhook not taken", slog.Any("err", err), slog.Int("attempt", try),
-			slog.Int64("retry_after_ms", rest.Milliseconds()))
-		if !pause(ctx, rest) {
-			return ctx.Err()
-		}
-	}
-}
-
-// try posts once. A stop leaves the post a moment to end, so that it need not be
-// repeated; the loss of the lease does not, since another process may be posting.
-func (s *Sender) try(ctx context.Context, m message) error {
-	if ctx.Err() != nil {
-		return ctx.Err()
-	}
-	posting, cancel := context.WithCancel(context.WithoutCancel(ctx))
-	defer cancel()
-	stopped := context.AfterFunc(ctx, func() {
-		if !errors.Is(context.Cause(ctx), lease.ErrLost) {
-			pause(posting, s.o.LastCall)
-		}
-		cancel()
-	})
-	defer stopped()
-	err := s.post(posting, m)
-	switch _, answered := errors.AsType[*refusal](err); {
-	case err == nil:
-		s.metrics.posts.WithLabelValues(taken).Inc()
-	case answered:
-		s.metrics.posts.WithLabelValues(refused).Inc()
-	default:
-		s.metrics.posts.WithLabelValues(failed).Inc()
-	}
-	return err
 }
 
 // Lag is for how long the oldest change waits that the receiver does not have; 0 when

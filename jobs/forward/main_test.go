@@ -1,0 +1,10 @@
+package forward_test
+
+import (
+	"os"
+	"testing"
+
+	"github.com/flowroute-worker/flowroute-worker/jobs/redistest"
+)
+
+func TestMain(m *testing.M) { os.Exit(redistest.Main(m, 8)) }
