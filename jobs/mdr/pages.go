@@ -70,12 +70,23 @@ func (r reader) read(ctx context.Context, s span, exact bool, keep func(context.
 	return pass{}, fmt.Errorf("read %s to %s: %w", s.from.start().Format(time.RFC3339), s.to.end().Format(time.RFC3339), ErrListMoved)
 }
 
+// pass reads the pages one after the other, and each while the one before is stored.
 func (r reader) pass(ctx context.Context, s span, keep func(context.Context, []flowroute.MDR) error) (p pass, moved bool, err error) {
 	p = pass{began: r.now(), steady: true}
 	q := flowroute.MDRQuery{Start: s.from.start().Add(-margin), End: s.to.end().Add(margin), Limit: r.pageSize}
 	if q.End.After(p.began) {
 		q.End = p.began // fixed, so that what arrives now shifts no page
 	}
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	stored := func() error { return nil }
+	// Nothing is left running, and why a page could not be stored matters more than
+	// that reading was stopped because of it.
+	defer func() {
+		if keepErr := stored(); keepErr != nil {
+			err = keepErr
+		}
+	}()
 	var known seam
 	for {
 		page, err := r.page(ctx, q)
@@ -88,9 +99,10 @@ func (r reader) pass(ctx context.Context, s span, keep func(context.Context, []f
 			return p, true, nil
 		}
 		p.steady = p.steady && steady
-		if err := keep(ctx, page.Items); err != nil {
+		if err := stored(); err != nil {
 			return p, false, err
 		}
+		stored = r.store(ctx, stop, page.Items, keep)
 		fresh := len(page.Items) - known.length()
 		p.rows += fresh
 		if !page.More || len(page.Items) == 0 {
@@ -104,6 +116,23 @@ func (r reader) pass(ctx context.Context, s span, keep func(context.Context, []f
 		}
 		q.Offset += len(page.Items) - known.length()
 		q.Limit = r.pageSize + known.length()
+	}
+}
+
+// store begins to store a page. The function waits for the end of that, and may be called
+// again. What cannot be stored stops the reading.
+func (r reader) store(ctx context.Context, stop func(), items []flowroute.MDR, keep func(context.Context, []flowroute.MDR) error) func() error {
+	done := make(chan struct{})
+	var err error
+	go func() {
+		defer close(done)
+		if err = keep(ctx, items); err != nil {
+			stop()
+		}
+	}()
+	return func() error {
+		<-done
+		return err
 	}
 }
 
