@@ -17,6 +17,7 @@ import (
 	"github.com/redis/go-redis/v9"
 	"github.com/redis/go-redis/v9/maintnotifications"
 
+	"github.com/flowroute-worker/flowroute-worker/internal/race"
 	"github.com/flowroute-worker/flowroute-worker/ratelimit"
 )
 
@@ -259,9 +260,16 @@ func newWorld(t *testing.T, seed uint64, n int) *world {
 
 var (
 	schedules   = flag.Uint64("ratelimit.schedules", 2, "how many random schedules TestTheorem runs")
-	scheduleFor = flag.Duration("ratelimit.schedule", scheduleLength, "how long each is, in fake time")
+	scheduleFor = flag.Duration("ratelimit.schedule", scheduleLength(), "how long each is, in fake time")
 	firstSeed   = flag.Uint64("ratelimit.seed", 0, "seed of the first")
 )
+
+func scheduleLength() time.Duration {
+	if race.Enabled {
+		return 15 * time.Second
+	}
+	return 45 * time.Second
+}
 
 // TestTheorem lets random things happen and counts what the server would. More of
 // it: -ratelimit.schedules=100 -ratelimit.schedule=5m -ratelimit.seed=1000.

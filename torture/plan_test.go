@@ -12,7 +12,7 @@ import (
 
 func TestPlanIsTheSeeds(t *testing.T) {
 	t.Parallel()
-	plan := func(seed uint64) torture.Plan { return torture.NewPlan(torture.Options{Seed: seed}) }
+	plan := func(seed uint64) torture.Plan { return torture.NewPlan(torture.Options{Seed: seed, Messages: 500}) }
 	first, again, other := plan(7), plan(7), plan(8)
 	if diff := cmp.Diff(first, again); diff != "" {
 		t.Errorf("one seed, two plans:\n%s", diff)

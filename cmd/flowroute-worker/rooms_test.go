@@ -22,6 +22,7 @@ const modulePath = "github.com/flowroute-worker/flowroute-worker"
 // up this list only.
 func rooms() []room {
 	return []room{
+		{"internal/race", ""},
 		{"internal/childproc", ""},
 		{"internal/faultproxy", ""},
 		{"flowroute", "x/sys"},

@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/flowroute-worker/flowroute-worker/internal/race"
 	"github.com/flowroute-worker/flowroute-worker/jobs/httpapi"
 	"github.com/flowroute-worker/flowroute-worker/jobs/ledger"
 	"github.com/flowroute-worker/flowroute-worker/jobs/redisembed"
@@ -23,7 +24,7 @@ func TestAMillionRecipientsFromOneWhoReadsLate(t *testing.T) {
 	db := redistest.New(t)
 	b := setupCampaignsOn(t, db.Client(), func(o *httpapi.Options) { o.SpoolDir = t.TempDir() })
 	count := 1_000_000
-	if raceDetected || db.Kind == redisembed.KindInProcess { // which is slow
+	if race.Enabled || db.Kind == redisembed.KindInProcess { // which is slow
 		count = 100_000
 	}
 	var body bytes.Buffer

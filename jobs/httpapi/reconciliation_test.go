@@ -163,15 +163,17 @@ func TestReconciliationRuns(t *testing.T) {
 	if err := <-ended; !errors.Is(err, context.Canceled) {
 		t.Errorf("got %v", err)
 	}
-	again := make(chan struct{})
-	go func() { <-c.began; close(again); cancel() }()
-	ctx, cancel = context.WithCancel(t.Context())
+	// Its place is free again, for a next one.
+	second, stop := context.WithCancel(t.Context())
+	defer stop()
+	began := make(chan struct{})
+	go func() { <-c.began; close(began); stop() }()
 	for {
-		a, err := http.DefaultTransport.RoundTrip(b.request("GET", "/v1/reconciliation", "").WithContext(ctx))
+		a, err := http.DefaultTransport.RoundTrip(b.request("GET", "/v1/reconciliation", "").WithContext(second))
 		if err != nil {
 			break
 		}
 		_ = a.Body.Close() // the one before is still ending
 	}
-	<-again
+	<-began
 }

@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/flowroute-worker/flowroute-worker/internal/race"
 	"github.com/flowroute-worker/flowroute-worker/jobs/httpapi"
 )
 
@@ -48,7 +49,7 @@ func TestAMillionLinesFromOneWhoReadsLate(t *testing.T) {
 	b := setup(t, func(o *httpapi.Options) { o.SpoolDir, o.MaxBody = dir, 60 })
 	const each = 1000 // every so many is a message
 	count := 1_000_000
-	if raceDetected {
+	if race.Enabled {
 		count = 100_000
 	}
 	var body bytes.Buffer

@@ -10,6 +10,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/flowroute-worker/flowroute-worker/internal/race"
 	"github.com/flowroute-worker/flowroute-worker/jobs/ledger"
 	"github.com/flowroute-worker/flowroute-worker/jobs/redisembed"
 	"github.com/flowroute-worker/flowroute-worker/jobs/redistest"
@@ -23,7 +24,7 @@ func TestPackedMaps(t *testing.T) {
 	// Beyond the first generation's 4,096. The imitation looks at each key for each
 	// command, so that a second one that fills takes it minutes.
 	n, batch := 10_000, 100
-	if b.db.Kind == redisembed.KindInProcess {
+	if b.db.Kind == redisembed.KindInProcess || race.Enabled {
 		n = 4_500
 	}
 	jobs := make([]ledger.NewJob, n)
