@@ -11,6 +11,7 @@ import (
 	"github.com/hibiken/asynq"
 	"github.com/redis/go-redis/v9"
 
+	"github.com/flowroute-worker/flowroute-worker/flowroute"
 	"github.com/flowroute-worker/flowroute-worker/jobs/ledger"
 	"github.com/flowroute-worker/flowroute-worker/jobs/suppress"
 )
@@ -27,6 +28,13 @@ type Options struct {
 	// OptOutsOfPair makes an opt-out block the number of ours that it is of, and no other.
 	// Defaults to it blocking all of them, as for the workers.
 	OptOutsOfPair bool
+	// Senders finds those of some sending numbers that are not the account's, and says of
+	// each what to do; messages from them are refused. It is asked once for many messages
+	// and should answer from memory; when it fails, all pass. An [inventory.Senders] does
+	// it by the stored copy of the account's numbers. Defaults to none: all pass.
+	//
+	// [inventory.Senders]: https://pkg.go.dev/github.com/flowroute-worker/flowroute-worker/jobs/inventory#Senders
+	Senders func(ctx context.Context, from []flowroute.E164) (refused map[flowroute.E164]string, err error)
 	// Patience is how long a call goes on when Redis fails, counted from its
 	// first error. Defaults to 5 s; negative is none.
 	Patience time.Duration
@@ -44,6 +52,7 @@ type Client struct {
 	noting    *asynq.Client // notes down what it would enqueue
 	bell      *bell
 	optOuts   suppress.Checker
+	senders   func(context.Context, []flowroute.E164) (map[flowroute.E164]string, error) // nil: all pass
 	retention time.Duration
 	patience  time.Duration
 	log       *slog.Logger
@@ -67,7 +76,7 @@ func NewClient(rdb redis.UniversalClient, o Options) (*Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &Client{ledger: led, optOuts: optOuts, rdb: rdb, asynq: asynq.NewClientFromRedisClient(rdb), noting: asynq.NewClientFromRedisClient(noting{rdb}), bell: newBell(rdb, o.Prefix), retention: o.Retention, patience: o.Patience, log: o.Logger}
+	c := &Client{ledger: led, optOuts: optOuts, senders: o.Senders, rdb: rdb, asynq: asynq.NewClientFromRedisClient(rdb), noting: asynq.NewClientFromRedisClient(noting{rdb}), bell: newBell(rdb, o.Prefix), retention: o.Retention, patience: o.Patience, log: o.Logger}
 	if c.patience == 0 {
 		c.patience = 5 * time.Second
 	}

@@ -9,6 +9,8 @@ import (
 	"strings"
 	"time"
 	"unicode/utf8"
+
+	"github.com/flowroute-worker/flowroute-worker/jobs/ledger"
 )
 
 // MaxPayload is the most that the JSON of one job may have, in bytes.
@@ -22,6 +24,18 @@ type version struct {
 
 // payloadVersion is what this program writes and reads.
 const payloadVersion = 1
+
+// aliasVersion is of route updates with an alias: a program that does not know of
+// aliases leaves them alone.
+const aliasVersion = 2
+
+// newestVersion is the highest that this program reads.
+func newestVersion(t ledger.Type) int64 {
+	if t == ledger.RouteUpdate {
+		return aliasVersion
+	}
+	return payloadVersion
+}
 
 // decode reads a job's JSON object into the fields and returns its version, if
 // it has one; false when there is no object to read. encoding/json alone would
@@ -46,8 +60,8 @@ func (d *door) decode(b []byte, fields map[string]any) (v version, readable bool
 	}
 	fields["v"] = &v
 	readable = d.object("", b, fields)
-	if v.given && v.n != payloadVersion {
-		d.refuse("v", CodeVersion, "this version reads \"v\":%d", payloadVersion)
+	if v.given && (v.n < payloadVersion || v.n > d.newest()) {
+		d.refuse("v", CodeVersion, "this version reads \"v\":%d", d.newest())
 	}
 	return v, readable
 }
@@ -103,9 +117,11 @@ func (d *door) value(field string, raw json.RawMessage, target any) {
 	case *version:
 		target.given = true
 		if json.Unmarshal(raw, &target.n) != nil {
-			d.refuse(field, CodeVersion, "this version reads \"v\":%d", payloadVersion)
+			d.refuse(field, CodeVersion, "this version reads \"v\":%d", d.newest())
 		}
 	case *string:
+		d.into(field, raw, target, "a string in double quotes")
+	case **string:
 		d.into(field, raw, target, "a string in double quotes")
 	case **bool:
 		d.into(field, raw, target, "true or false, without quotes")

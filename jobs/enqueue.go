@@ -18,6 +18,7 @@ import (
 type draft struct {
 	job     ledger.NewJob
 	keyed   bool
+	row     bool // of a campaign, which has checked its senders
 	created ledger.Created
 	receipt Receipt
 	err     error
@@ -89,6 +90,7 @@ func (c *Client) take(ctx context.Context, drafts []draft) (queued []notice, dow
 		}
 		return nil, err
 	}
+	pending = c.checkSenders(ctx, drafts, pending)
 	c.block(ctx, drafts, pending)
 	down = c.create(ctx, drafts, pending)
 

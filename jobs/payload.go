@@ -9,7 +9,9 @@ import (
 )
 
 // pack makes what the ledger keeps of a request: its JSON, headed by "v":1.
-func pack(request any) []byte {
+func pack(request any) []byte { return packAs(payloadVersion, request) }
+
+func packAs(version int, request any) []byte {
 	var b bytes.Buffer
 	encoder := json.NewEncoder(&b)
 	encoder.SetEscapeHTML(false) // \u003c for each < would cost memory
@@ -18,7 +20,7 @@ func pack(request any) []byte {
 		return nil
 	}
 	body := bytes.TrimSpace(b.Bytes())
-	head := fmt.Sprintf(`{"v":%d`, payloadVersion)
+	head := fmt.Sprintf(`{"v":%d`, version)
 	if len(body) > 2 {
 		head += ","
 	}
@@ -35,12 +37,12 @@ func unpack(job ledger.Job, want ledger.Type, request any) error {
 	}
 	if !bytes.HasPrefix(job.Payload, []byte(`{"v":1,`)) {
 		var head struct {
-			V int `json:"v"`
+			V int64 `json:"v"`
 		}
 		if err := json.Unmarshal(job.Payload, &head); err != nil {
 			return fmt.Errorf("read what job %s asks: %w", job.ID, err)
 		}
-		if head.V > payloadVersion {
+		if head.V > newestVersion(want) {
 			return fmt.Errorf("read what job %s asks: %w", job.ID, ledger.ErrNewerVersion)
 		}
 	}

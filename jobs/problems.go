@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/flowroute-worker/flowroute-worker/flowroute"
+	"github.com/flowroute-worker/flowroute-worker/jobs/ledger"
 )
 
 // The codes of a [FieldError].
@@ -27,6 +28,7 @@ const (
 	CodeNotUTF8       = "not_utf8"
 	CodeControl       = "control_character"
 	CodeVersion       = "unsupported_version"
+	CodeNotOurs       = "not_ours" // a sender that is none of the account's numbers
 )
 
 // FieldError is one problem of what was asked.
@@ -71,8 +73,12 @@ type door struct {
 	// waited: the job comes out of a queue, where it may have outlived its
 	// expiry. That is no mistake; the ledger ends it as expired.
 	waited   bool
+	of       ledger.Type // empty: any
 	problems []FieldError
 }
+
+// newest is the highest version that is read.
+func (d *door) newest() int64 { return newestVersion(d.of) }
 
 func (d *door) refuse(field, code, format string, args ...any) {
 	// A field that cannot be read is not empty as well.

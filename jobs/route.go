@@ -12,13 +12,17 @@ import (
 	"github.com/flowroute-worker/flowroute-worker/jobs/ledger"
 )
 
-// RouteUpdate asks for the primary route, the failover route or both of one of
-// the account's numbers to be set. Updates of one number and slot run one at a
-// time, in the order in which they were asked for.
+// RouteUpdate asks for the alias, the primary route and the failover route of one of
+// the account's numbers to be set, or for some of them. Updates of one number and of one
+// of these run one at a time, in the order in which they were asked for.
 //
 // With a Key, all other fields are its content.
 type RouteUpdate struct {
-	Number   string     `json:"number"`
+	Number string `json:"number"`
+	// Alias is what the number is to be called, at most 64 characters; empty: nothing.
+	// nil leaves it as it is. Workers of a version that knows no aliases leave an update
+	// with one to others.
+	Alias    *string    `json:"alias,omitempty"`
 	Primary  *RouteSpec `json:"primary,omitempty"`
 	Failover *RouteSpec `json:"failover,omitempty"`
 	Key      string     `json:"key,omitempty"`
@@ -44,6 +48,7 @@ type RouteSpec struct {
 // RouteUpdateSpec is a route update as a worker gets it.
 type RouteUpdateSpec struct {
 	Number            flowroute.E164
+	Alias             *string    // nil: leave it as it is
 	Primary, Failover *RouteSpec // nil: leave it as it is
 	Key               string
 }
@@ -65,7 +70,7 @@ func (u RouteUpdate) Validate() error {
 // does.
 func DecodeRouteUpdate(b []byte) (RouteUpdate, error) {
 	var u RouteUpdate
-	d := door{now: time.Now()}
+	d := door{now: time.Now(), of: ledger.RouteUpdate}
 	if _, readable := d.decode(b, u.fields(&d)); readable {
 		u.plan(&d)
 	}
@@ -79,25 +84,31 @@ func RouteUpdateOf(job ledger.Job) (RouteUpdateSpec, error) {
 	if err := unpack(job, ledger.RouteUpdate, &u); err != nil {
 		return RouteUpdateSpec{}, err
 	}
-	return RouteUpdateSpec{Number: job.To, Primary: u.Primary, Failover: u.Failover, Key: u.Key}, nil
+	return RouteUpdateSpec{Number: job.To, Alias: u.Alias, Primary: u.Primary, Failover: u.Failover, Key: u.Key}, nil
 }
 
 func (u *RouteUpdate) fields(d *door) map[string]any {
 	return map[string]any{
-		"number": &u.Number, "key": &u.Key,
+		"number": &u.Number, "alias": &u.Alias, "key": &u.Key,
 		"primary": d.routeField(&u.Primary), "failover": d.routeField(&u.Failover),
 	}
 }
 
 func (u RouteUpdate) plan(d *door) ledger.NewJob {
 	job := ledger.NewJob{Type: ledger.RouteUpdate, Queue: ledger.QueueNumbers, To: d.number("number", u.Number)}
-	if u.Primary == nil && u.Failover == nil {
-		d.refuse("primary", CodeRequired, "give primary, failover or both")
+	if u.Alias == nil && u.Primary == nil && u.Failover == nil {
+		d.refuse("primary", CodeRequired, "give primary, failover, alias or several of them")
 	}
 	u.Number = job.To.String()
 	u.Primary = u.Primary.check(d, "primary")
 	u.Failover = u.Failover.check(d, "failover")
 	d.name("key", u.Key, maxKey)
+	version := payloadVersion
+	if u.Alias != nil {
+		d.name("alias", *u.Alias, maxAlias)
+		job.Order = append(job.Order, job.To.Digits()+":alias")
+		version = aliasVersion
+	}
 	if u.Primary != nil {
 		job.Order = append(job.Order, job.To.Digits()+":primary")
 	}
@@ -106,10 +117,13 @@ func (u RouteUpdate) plan(d *door) ledger.NewJob {
 	}
 	c := newContent(ledger.RouteUpdate)
 	c.add("number", u.Number)
+	if u.Alias != nil {
+		c.add("alias", "="+*u.Alias) // none is something to ask for too
+	}
 	c.addRoute("primary", u.Primary)
 	c.addRoute("failover", u.Failover)
 	job.Content = c.sum()
-	job.Payload = pack(u)
+	job.Payload = packAs(version, u)
 	return job
 }
 

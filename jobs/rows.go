@@ -25,6 +25,6 @@ func (c *Client) SendRows(ctx context.Context, rows []Row) ([]Receipt, []error) 
 		if err := d.err(); err != nil {
 			job.Refused = clip(err.Error())
 		}
-		return draft{job: job, keyed: true}
+		return draft{job: job, keyed: true, row: true}
 	})
 }

@@ -20,6 +20,19 @@ type Task struct {
 	// Job is what a plain task asks for. When it cannot be accepted, Job.Refused
 	// says why, and creating it makes a visible failed job.
 	Job *ledger.NewJob
+
+	refused *ledger.NewJob // what Refuse makes of a plain task, but for the reason
+}
+
+// Refuse is what to create instead of Job, when there is a reason against it that the
+// task itself does not show: a visible failed job. Of a nudge it is the zero value.
+func (t Task) Refuse(why error) ledger.NewJob {
+	if t.refused == nil {
+		return ledger.NewJob{}
+	}
+	job := *t.refused
+	job.Refused = clip(why.Error())
+	return job
 }
 
 // ParseTask reads a task: our own nudge, or a plain task of another app.
@@ -40,23 +53,25 @@ func ParseTask(t ledger.Type, taskID, queue string, payload []byte) (Task, error
 	if task, ok, err := parseNudge(payload); ok || err != nil {
 		return task, err
 	}
-	d := door{now: time.Now(), waited: true}
+	d := door{now: time.Now(), waited: true, of: t}
 	job, key, v := d.plain(t, queue, payload)
-	if v.n > payloadVersion {
+	if v.n > newestVersion(t) {
 		return Task{}, fmt.Errorf("read task: %w", ledger.ErrNewerVersion)
 	}
 	job.ID = plainID(taskID)
+	task := Task{ID: job.ID, refused: &ledger.NewJob{
+		ID: job.ID, Type: t, Queue: queueFor(t, queue), From: job.From, To: job.To, Content: hashOf(t, payload),
+	}}
 	if err := d.err(); err != nil {
-		refused := ledger.NewJob{
-			ID: job.ID, Type: t, Queue: queueFor(t, queue), From: job.From, To: job.To,
-			Content: hashOf(t, payload), Refused: clip(err.Error()),
-		}
-		return Task{ID: job.ID, Job: &refused}, nil
+		refused := task.Refuse(err)
+		task.Job = &refused
+		return task, nil
 	}
 	if key != "" {
 		job.ID = ledger.KeyID(t, key)
 	}
-	return Task{ID: job.ID, Job: &job}, nil
+	task.ID, task.Job = job.ID, &job
+	return task, nil
 }
 
 // parseNudge tells our nudges from everything else by their fields, not by the

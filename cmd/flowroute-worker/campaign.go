@@ -34,7 +34,7 @@ func newCampaign(w world) *cobra.Command {
 // withCampaigns gives do the campaigns.
 func (w world) withCampaigns(cmd *cobra.Command, do func(ctx context.Context, d *desk, store *campaign.Store) error) error {
 	err := w.atDesk(cmd.Context(), redisOnly, func(ctx context.Context, d *desk) error {
-		store, err := d.newCampaigns(d.rdb)
+		store, err := d.newCampaigns(d.rdb, d.senders)
 		if err != nil {
 			return err
 		}

@@ -314,8 +314,8 @@ func TestCampaignSender(t *testing.T) {
 		t.Fatal(err)
 	}
 	file := list(t, somePeople(1))
-	b.run(of(file, "--template", "Hi", "--from", "+12125550100")...).want(t, exitUsage, "", "+12125550100 is not among the account's")
-	b.run(of(file, "--template", "Hi", "--from", "+12125550100", "--dry-run")...).want(t, exitUsage, "", "+12125550100 is not among the account's")
+	b.run(of(file, "--template", "Hi", "--from", "+12125550100")...).want(t, exitUsage, "", "from: …0100 is not among the account's")
+	b.run(of(file, "--template", "Hi", "--from", "+12125550100", "--dry-run")...).want(t, exitUsage, "", "from: …0100 is not among the account's")
 }
 
 // slowly gives a text, and then waits for the end.

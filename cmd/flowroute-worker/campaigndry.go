@@ -25,6 +25,14 @@ func (w world) preflight(ctx context.Context, d *desk, store *campaign.Store, c 
 	if err != nil {
 		return err
 	}
+	// An answer of Flowroute would be written into the copy.
+	senders, err := d.newSenders(w.errs, nil)
+	if err != nil {
+		return err
+	}
+	if store, err = d.newCampaigns(d.rdb, senders); err != nil {
+		return err
+	}
 	source, _, err := r.again()
 	if err != nil {
 		return err

@@ -11,24 +11,19 @@ import (
 	"github.com/flowroute-worker/flowroute-worker/flowroute"
 	"github.com/flowroute-worker/flowroute-worker/jobs"
 	"github.com/flowroute-worker/flowroute-worker/jobs/campaign"
-	"github.com/flowroute-worker/flowroute-worker/jobs/inventory"
 	"github.com/flowroute-worker/flowroute-worker/jobs/ledger"
 	"github.com/flowroute-worker/flowroute-worker/jobs/suppress"
 	"github.com/flowroute-worker/flowroute-worker/ratelimit"
 )
 
 // newCampaigns makes the store of campaigns, as the environment says.
-func (s settings) newCampaigns(rdb redis.UniversalClient) (*campaign.Store, error) {
+func (s settings) newCampaigns(rdb redis.UniversalClient, senders checkSenders) (*campaign.Store, error) {
 	optOuts, err := suppress.New(rdb, s.optOutOptions())
 	if err != nil {
 		return nil, err
 	}
-	numbers, err := inventory.New(rdb, inventory.Options{})
-	if err != nil {
-		return nil, err
-	}
 	return campaign.New(rdb, campaign.Options{
-		Retention: s.LedgerRetention, Durable: s.waitsForDisk(), OptOuts: optOuts, Numbers: numbers,
+		Retention: s.LedgerRetention, Durable: s.waitsForDisk(), OptOuts: optOuts, Senders: senders,
 		SendingHours: jobs.SendingHours{Start: s.SendingHours.Start, End: s.SendingHours.End},
 		BrakePercent: s.CampaignBrake.Percent, BrakeWindow: s.CampaignBrake.Window, SegmentPrice: flowroute.Money(s.SegmentPrice),
 	})

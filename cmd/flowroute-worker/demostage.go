@@ -61,6 +61,7 @@ func setStage(ctx context.Context, o demoOptions, log *slog.Logger) (st *stage, 
 	st.service, err = newService(ctx, s, st.clients, log, serviceOptions{
 		roles: roles{worker: true, scheduler: true, http: true}, listener: st.listener,
 		fresh: true, writeWindow: o.short(2 * time.Second), firstReach: time.Minute, poll: 50 * time.Millisecond,
+		anySender: true, // it shows what Flowroute says to one that is not ours
 		entries: []scheduler.Entry{
 			{Name: "sync-mdr", Type: ledger.SyncMDR, Spec: "@every 10s"},
 			{Name: "sync-numbers", Type: ledger.SyncNumbers, Spec: "@every 15s"},

@@ -20,8 +20,9 @@ import (
 // desk is what a command works with: the settings and Redis.
 type desk struct {
 	settings
-	rdb  redis.UniversalClient
-	jobs *jobs.Client
+	rdb     redis.UniversalClient
+	jobs    *jobs.Client
+	senders checkSenders
 }
 
 // redisPatience is how long a command waits for Redis. A service waits for
@@ -39,7 +40,12 @@ func (w world) atDesk(ctx context.Context, needs need, do func(ctx context.Conte
 	if err := redisconn.Wait(ctx, d.rdb, redisPatience, nil); err != nil {
 		return fmt.Errorf("%s: %w", s.target, err)
 	}
-	if d.jobs, err = jobs.NewClient(d.rdb, s.jobOptions()); err != nil {
+	if d.senders, err = d.newSenders(w.errs, d.lookUpNumber); err != nil {
+		return err
+	}
+	options := s.jobOptions()
+	options.Senders = d.senders
+	if d.jobs, err = jobs.NewClient(d.rdb, options); err != nil {
 		return err
 	}
 	return do(ctx, d)

@@ -125,7 +125,8 @@ func newNumbersShow(w world) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "show NUMBER",
 		Short: "Show one of the account's numbers",
-		Long:  "Show one of the account's numbers from the stored copy; with --live as Flowroute has it now.",
+		Long: `Show one of the account's numbers from the stored copy; with --live as Flowroute has it now,
+which the copy then knows as well: so a number that was just bought elsewhere can be sent from.`,
 		Example: `  flowroute-worker numbers show +12065550100
   flowroute-worker numbers show 2065550100 --live --json`,
 		Args: takes(1, 1, "a number"),
@@ -138,14 +139,7 @@ func newNumbersShow(w world) *cobra.Command {
 		}
 		var v httpapi.NumberView
 		if *live {
-			err = w.askAPI(cmd.Context(), func(ctx context.Context, api *flowroute.Client) error {
-				n, err := api.Number(ctx, number)
-				v = viewLive(n)
-				return err
-			})
-			if errors.Is(err, flowroute.ErrNotFound) {
-				err = fmt.Errorf("this number is not on the account: %w", err)
-			}
+			v, err = w.liveNumber(cmd.Context(), number)
 		} else {
 			err = w.atDesk(cmd.Context(), redisOnly, func(ctx context.Context, d *desk) error {
 				v, err = storedNumber(ctx, d, number)
@@ -161,6 +155,25 @@ func newNumbersShow(w world) *cobra.Command {
 		return printNumber(w, v, *live)
 	}
 	return cmd
+}
+
+// liveNumber asks Flowroute, and has the copy know what it says.
+func (w world) liveNumber(ctx context.Context, number flowroute.E164) (v httpapi.NumberView, err error) {
+	err = w.atDesk(ctx, withCredentials, func(ctx context.Context, d *desk) error {
+		store, err := inventory.New(d.rdb, inventory.Options{})
+		if err != nil {
+			return err
+		}
+		return explainAPI(d.withAPI(ctx, w.errs, func(ctx context.Context, api *flowroute.Client) error {
+			n, err := store.Read(ctx, api, number)
+			v = viewLive(n)
+			return err
+		}))
+	})
+	if errors.Is(err, flowroute.ErrNotFound) {
+		err = fmt.Errorf("this number is not on the account: %w", err)
+	}
+	return v, err
 }
 
 func storedNumber(ctx context.Context, d *desk, number flowroute.E164) (httpapi.NumberView, error) {

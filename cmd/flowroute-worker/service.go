@@ -52,6 +52,7 @@ type serviceOptions struct {
 	poll        time.Duration     // of idle queues; 0: the worker's default
 	entries     []scheduler.Entry // nil: as the environment says
 	firstReach  time.Duration     // of the first sync of records; 0: its default
+	anySender   bool              // messages are taken from numbers that are not the account's
 }
 
 // service is everything that run runs.
@@ -67,6 +68,7 @@ type service struct {
 	jobs      *jobs.Client // on the producer's client
 	records   *mdr.Store
 	numbers   *inventory.Store
+	senders   checkSenders // nil: all are taken
 	reconcile *reconcile.Reconciler
 	optOuts   *suppress.Store
 	campaigns *campaign.Store
@@ -87,16 +89,19 @@ func newService(ctx context.Context, s settings, r redisClients, log *slog.Logge
 	if o.roles.worker {
 		v.resolved = resolve.NewMetrics(v.registry)
 	}
-	options := s.jobOptions()
-	options.Logger = log
 	var err error
+	if v.numbers, err = inventory.New(r.producer, inventory.Options{}); err != nil {
+		return nil, err
+	}
+	if v.senders, err = v.newSenders(); err != nil {
+		return nil, err
+	}
+	options := s.jobOptions()
+	options.Logger, options.Senders = log, v.senders
 	if v.jobs, err = jobs.NewClient(r.producer, options); err != nil {
 		return nil, err
 	}
 	if v.records, err = mdr.New(r.producer, mdr.Options{Retention: s.MDRRetention}); err != nil {
-		return nil, err
-	}
-	if v.numbers, err = inventory.New(r.producer, inventory.Options{}); err != nil {
 		return nil, err
 	}
 	if v.reconcile, err = s.newReconciler(r.producer, v.jobs.Ledger(), v.records, log); err != nil {
@@ -105,7 +110,7 @@ func newService(ctx context.Context, s settings, r redisClients, log *slog.Logge
 	if v.optOuts, err = suppress.New(r.producer, s.optOutOptions()); err != nil {
 		return nil, err
 	}
-	if v.campaigns, err = s.newCampaigns(r.producer); err != nil {
+	if v.campaigns, err = s.newCampaigns(r.producer, v.senders); err != nil {
 		return nil, err
 	}
 	if err := v.connect(ctx); err != nil {
@@ -261,7 +266,7 @@ func (v *service) newWorker() (*worker.Worker, *campaign.Feeder, error) {
 	w, err := worker.New(worker.Options{
 		Redis: v.redis.worker, Jobs: client, API: v.api, Limiter: v.limiter, Account: v.account,
 		Syncs: map[ledger.Type]worker.Syncer{ledger.SyncMDR: records, ledger.SyncNumbers: numbers, ledger.Reconcile: v.reconcile}, Numbers: v.numbers, OptOuts: v.optOuts,
-		Guard: guard, Callback: v.receiptURL(),
+		Guard: guard, Callback: v.receiptURL(), Senders: v.senders,
 		Timeout: v.Timeout, Settle: v.AmbiguousSettle, GiveUp: v.AmbiguousMax, Concurrency: v.WorkerConcurrency,
 		Rates: v.limits, Caps: v.caps.of(), CampaignCaps: capped.of, Closed: clocks.Closed, ShutdownTimeout: v.ShutdownTimeout, Poll: v.o.poll, Metrics: v.metrics, Logger: v.log,
 	})

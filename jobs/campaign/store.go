@@ -13,7 +13,6 @@ import (
 
 	"github.com/flowroute-worker/flowroute-worker/flowroute"
 	"github.com/flowroute-worker/flowroute-worker/jobs"
-	"github.com/flowroute-worker/flowroute-worker/jobs/inventory"
 	"github.com/flowroute-worker/flowroute-worker/jobs/ledger"
 	"github.com/flowroute-worker/flowroute-worker/jobs/suppress"
 )
@@ -57,9 +56,9 @@ type Options struct {
 	Durable bool
 	// OptOuts is who must not be texted, looked at when rows come in; nil: nobody.
 	OptOuts suppress.Checker
-	// Numbers is the stored copy of the account's numbers, in which senders are looked
-	// up; nil: they are not.
-	Numbers *inventory.Store
+	// Senders finds those of some sending numbers that are not the account's, and says of
+	// each what to do; nil: all pass.
+	Senders func(ctx context.Context, from []flowroute.E164) (refused map[flowroute.E164]string, err error)
 	// SendingHours are of campaigns that give none. Defaults to always.
 	SendingHours jobs.SendingHours
 	// BrakePercent of the last BrakeWindow messages refused pause a campaign. Default to
@@ -146,7 +145,7 @@ func (s *Store) Create(ctx context.Context, id ledger.ID, spec Spec) (Created, e
 	return created, nil
 }
 
-// plan checks a spec, and its senders against the stored copy of the account's numbers.
+// plan checks a spec, and that its senders are the account's.
 func (s *Store) plan(ctx context.Context, spec Spec) (*plan, error) {
 	p, err := spec.plan(s.o.Now())
 	if err != nil {
@@ -159,22 +158,17 @@ func (s *Store) plan(ctx context.Context, spec Spec) (*plan, error) {
 }
 
 func (s *Store) checkSenders(ctx context.Context, p *plan) error {
-	if s.o.Numbers == nil {
+	if s.o.Senders == nil {
 		return nil
 	}
-	synced, err := s.o.Numbers.LastSync(ctx)
-	if err != nil || synced.Numbers == 0 {
-		return err // there is no copy to look into
+	refused, err := s.o.Senders(ctx, p.senders)
+	if err != nil {
+		return err
 	}
 	var d problems
 	for _, sender := range p.senders {
-		number, err := s.o.Numbers.Get(ctx, sender)
-		switch {
-		case errors.Is(err, inventory.ErrNotFound) || err == nil && !number.Gone.IsZero():
-			d.refuse("from", jobs.CodeInvalid, fmt.Sprintf("%s is not among the account's %d numbers as of %s: use one of those (numbers list)",
-				sender, synced.Numbers, synced.Started.UTC().Format("2006-01-02 15:04Z")))
-		case err != nil:
-			return err
+		if why, bad := refused[sender]; bad {
+			d.refuse("from", jobs.CodeNotOurs, why)
 		}
 	}
 	return d.err()

@@ -53,6 +53,27 @@ func (s *Store) PutDetails(ctx context.Context, d flowroute.NumberDetails) error
 	return err
 }
 
+// Read asks Flowroute for a number, and stores what it says. A number that the copy does
+// not know is new. Errors: Flowroute's, such as [flowroute.ErrNotFound], with which the
+// copy stays as it is; one that cannot be stored is touched for the next sync.
+func (s *Store) Read(ctx context.Context, api *flowroute.Client, n flowroute.E164) (flowroute.NumberDetails, error) {
+	at, clockErr := s.clock(ctx)
+	d, err := api.Number(ctx, n)
+	if err != nil {
+		return d, err
+	}
+	if d.Number.Number != n {
+		return d, fmt.Errorf("asked for number %s, got %s", n.Masked(), d.Number.Number.Masked())
+	}
+	if clockErr == nil {
+		_, err = s.put(ctx, []observation{detailsOf(d, at)})
+	}
+	if clockErr != nil || err != nil {
+		_ = s.Touch(ctx, n) // the copy is behind until then
+	}
+	return d, nil
+}
+
 // PutRoute stores a route that Flowroute has just named, for example a new one.
 func (s *Store) PutRoute(ctx context.Context, r flowroute.Route) error {
 	if r.ID == "" {

@@ -9,6 +9,7 @@ import (
 
 	"github.com/hibiken/asynq"
 
+	"github.com/flowroute-worker/flowroute-worker/flowroute"
 	"github.com/flowroute-worker/flowroute-worker/jobs"
 	"github.com/flowroute-worker/flowroute-worker/jobs/ledger"
 	"github.com/flowroute-worker/flowroute-worker/ratelimit"
@@ -50,7 +51,7 @@ func (w *Worker) handle(ctx context.Context, task *asynq.Task, taskID, queue str
 	case err != nil:
 		return fmt.Errorf("%w: %w", err, asynq.SkipRetry)
 	case !parsed.Nudge:
-		return w.takeIn(ctx, *parsed.Job)
+		return w.takeIn(ctx, parsed)
 	}
 	defer w.at(PointDone, parsed.ID)
 	select {
@@ -81,7 +82,8 @@ func (w *Worker) handle(ctx context.Context, task *asynq.Task, taskID, queue str
 // takeIn writes another app's plain task down as a job with a nudge of its own:
 // its task may allow no retries, ours does. For the same reason it is taken in while
 // draining too, and goes on when Redis fails: asynq would put the task away.
-func (w *Worker) takeIn(ctx context.Context, job ledger.NewJob) error {
+func (w *Worker) takeIn(ctx context.Context, task jobs.Task) error {
+	job := w.checkSender(ctx, task)
 	created, err := w.ledger.Create(ctx, job)
 	for err != nil && !errors.Is(err, ledger.ErrConflict) && !errors.Is(err, ledger.ErrHeld) && !errors.Is(err, ledger.ErrNewerVersion) {
 		select {
@@ -110,6 +112,28 @@ func (w *Worker) takeIn(ctx context.Context, job ledger.NewJob) error {
 		w.log.WarnContext(ctx, "job taken in but not announced, the sweep will find it", "task_id", job.ID.String(), "err", err)
 	}
 	return nil
+}
+
+// checkSender is what to create for a plain task: a refused job when its sender is none
+// of the account's numbers, unless the task was taken in before.
+func (w *Worker) checkSender(ctx context.Context, task jobs.Task) ledger.NewJob {
+	job := *task.Job
+	if w.o.Senders == nil || job.Type != ledger.SendMessage || job.Refused != "" {
+		return job
+	}
+	refused, err := w.o.Senders(ctx, []flowroute.E164{job.From})
+	if err != nil {
+		w.log.DebugContext(ctx, "sender not looked up", "task_id", job.ID.String(), "err", err)
+		return job
+	}
+	why, bad := refused[job.From]
+	if !bad {
+		return job
+	}
+	if _, err := w.ledger.Get(ctx, job.ID); !errors.Is(err, ledger.ErrNotFound) {
+		return job // it exists, or creating it will say what is wrong
+	}
+	return task.Refuse(jobs.NotOurs(why))
 }
 
 // look does what the job's state allows.

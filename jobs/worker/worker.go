@@ -50,6 +50,9 @@ type Options struct {
 	// OptOuts is who must not be texted: asked when a message is taken up, and again
 	// before it is posted; what a carrier says of a recipient is added. nil: nobody.
 	OptOuts *suppress.Store
+	// Senders finds those of some sending numbers that are not the account's, and says of
+	// each what to do: a plain task with such a sender becomes a failed job; nil: all pass.
+	Senders func(ctx context.Context, from []flowroute.E164) (refused map[flowroute.E164]string, err error)
 
 	Timeout     time.Duration // of one API request. Defaults to 60 s.
 	Settle      time.Duration // how long the records get after a lost answer. Defaults to 2 min.
