@@ -1,6 +1,10 @@
 package httpapi
 
-import "time"
+import (
+	"time"
+
+	"github.com/flowroute-worker/flowroute-worker/flowroute"
+)
 
 // SignSession makes the cookie's value of a session of the server's first token
 // that ends at that time.
@@ -19,6 +23,12 @@ func LocalPath(text string) bool { return localPath(text) }
 func ReadReceipt(body []byte) (string, error) {
 	got, err := readReceipt(body)
 	return got.mdr, err
+}
+
+// ReadInbound reads a message that arrived.
+func ReadInbound(body []byte) (flowroute.MDR, error) {
+	got, err := readInbound(body, hookSMS, time.Now())
+	return got.record, err
 }
 
 // A Spool is what answers rest in.

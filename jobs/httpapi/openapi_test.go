@@ -82,6 +82,7 @@ func newAccount(t *testing.T) account {
 	a.bundle = setupOn(t, rdb, func(o *httpapi.Options) {
 		o.Campaigns, o.Reconciler = a.campaigns, compared
 		o.Numbers, o.MDRs, o.OptOuts, o.WebhookSecret = a.numbers, a.records, optOuts, webhookSecret
+		o.Inbound.Records = a.records
 		o.Limits = func(ctx context.Context) (any, error) { return limitsOfTheCommand(), rdb.Ping(ctx).Err() }
 	})
 	return a
@@ -273,6 +274,9 @@ func (c *contract) goodOnes(b *bundle) []exchange {
 		{op: hookOp, path: hookPath, body: dlr(false, mdrID(1), "delivered", "1004"), headers: []string{"Authorization", ""}, status: 200},
 		{op: hookOp + "/{ref}", path: httpapi.ReceiptPath(webhookSecret, lost.ID, 1), body: dlr(true, mdrID(2), "smsc submit", "null"), status: 200},
 		{op: hookOp + "/{ref}", path: httpapi.ReceiptPath(webhookSecret, lost.ID, 1), body: dlr(true, mdrID(2), "delivered", `"1004"`), status: 200},
+		{op: smsOp, path: smsPath, body: arrived(9, "STOP"), headers: []string{"Authorization", ""}, status: 200},
+		{op: smsOp, path: smsPath, body: flat(9, "STOP"), status: 200},
+		{op: mmsOp, path: mmsPath, body: arrived(10, "look"), status: 200},
 		{op: "GET /healthz", headers: []string{"Authorization", ""}, status: 200},
 		{op: "GET /readyz", headers: []string{"Authorization", ""}, status: 200},
 		{op: "GET /metrics", status: 200},
@@ -363,6 +367,10 @@ func badOnes(keyed, review string) []exchange {
 		{op: "GET /v1/reconciliation", path: "/v1/reconciliation?class=lost", headers: []string{"Accept", asLines}, status: 422, code: "invalid"},
 		{op: "GET /v1/reconciliation", path: "/v1/reconciliation?since=%zz", status: 400, code: "invalid"},
 		{op: "GET /v1/reconciliation/reports", path: "/v1/reconciliation/reports?limit=0", status: 422, code: "invalid"},
+		{op: smsOp, path: smsPath, body: `{"from":"12065550100","body":"x"}`, status: 400, code: "malformed_json"},
+		{op: mmsOp, path: mmsPath, body: dlr(false, mdrID(1), "delivered", ""), status: 400, code: "malformed_json"},
+		{op: smsOp, path: strings.Replace(smsPath, webhookSecret, "another-secret-here", 1), body: flat(9, "x"), status: 404, code: "not_found"},
+		{op: mmsOp, path: strings.Replace(mmsPath, webhookSecret, "another-secret-here", 1), body: flat(9, "x"), status: 404, code: "not_found"},
 		{op: "GET /v1/mdrs", path: "/v1/mdrs?limit=1&limit=2", status: 422, code: "repeated_field", unsaid: true},
 		{op: "GET /v1/mdrs", path: "/v1/mdrs?number=anna", status: 422, code: "invalid", unsaid: true},
 		{op: "GET /v1/mdrs", path: "/v1/mdrs?cursor=nonsense", status: 422, code: "invalid", unsaid: true},
@@ -442,11 +450,14 @@ func (c *contract) spoil(b, local *bundle, e exchange) {
 				_, before, _ = strings.Cut(before, " ")
 				bad.path = before + ledger.NewCampaignID().String() + "/" + after
 			}
-			if strings.HasPrefix(e.op, hookOp) {
+			if strings.HasPrefix(e.op, "POST /webhooks/") {
 				continue // of their own
 			}
 		case "413":
 			bad.status, bad.code, bad.body = 413, "too_large", `{"`+strings.Repeat("x", 70_000)+`":1}`
+			if e.op == smsOp || e.op == mmsOp {
+				bad.body = strings.Repeat(" ", 1<<20) + bad.body
+			}
 			with("Content-Type", "application/json")
 		case "415":
 			bad.status, bad.code = 415, "unsupported_content_type"

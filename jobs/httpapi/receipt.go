@@ -2,7 +2,6 @@ package httpapi
 
 import (
 	"encoding/json"
-	"errors"
 	"strconv"
 	"strings"
 
@@ -42,15 +41,14 @@ func (l *loose) UnmarshalJSON(b []byte) error {
 
 const typeReceipt = "delivery_receipt"
 
-// readReceipt reads either shape. The error says what is wrong with the body and
-// quotes nothing of it: the text of a message may be in it.
+// readReceipt reads either shape.
 func readReceipt(body []byte) (receipt, error) {
 	var both struct {
 		Data *receiptObject `json:"data"`
 		receiptObject
 	}
 	if err := json.Unmarshal(body, &both); err != nil {
-		return receipt{}, errors.New("the body is not the JSON of a delivery receipt")
+		return receipt{}, &unreadError{"the body is not the JSON of a delivery receipt"}
 	}
 	object := &both.receiptObject
 	if both.Data != nil {
@@ -58,9 +56,9 @@ func readReceipt(body []byte) (receipt, error) {
 	}
 	switch {
 	case object.Type != "" && object.Type != typeReceipt, object.Attributes == nil:
-		return receipt{}, errors.New("the body is not a delivery receipt")
+		return receipt{}, &unreadError{"the body is not a delivery receipt"}
 	case !isMDRID(string(object.ID)):
-		return receipt{}, errors.New("the delivery receipt has no id of a message")
+		return receipt{}, &unreadError{"the delivery receipt has no id of a message"}
 	}
 	dlr := flowroute.DeliveryReceipt{Status: string(object.Attributes.Status)}
 	if code, err := strconv.Atoi(string(object.Attributes.StatusCode)); err == nil {

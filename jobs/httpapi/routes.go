@@ -58,9 +58,7 @@ func (s *Server) addRoutes() {
 	}
 
 	if s.webhooks != nil {
-		for _, pattern := range []string{"POST /webhooks/flowroute/{secret}/dlr", "POST /webhooks/flowroute/{secret}/dlr/{ref}"} {
-			s.addRoute(pattern, route{serve: s.webhooks.postReceipt, open: true, quiet: true})
-		}
+		s.webhooks.addRoutes()
 	}
 
 	s.addRoute("GET /healthz", route{serve: s.getHealth, open: true, quiet: true})

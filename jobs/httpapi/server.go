@@ -44,6 +44,12 @@ type Options struct {
 	// alone, at least 16 letters, digits, dots, dashes and underscores. Without it
 	// there are none.
 	WebhookSecret string
+	// Inbound is where messages go that Flowroute posts there as they arrive.
+	Inbound Inbound
+	// Forward writes down a post of Flowroute's, as it is, for somebody else who wants
+	// it: receipts (dlr) or messages that arrive (sms, mms). It answers false when nobody
+	// wants that kind. It is done before the answer. nil: nobody wants any.
+	Forward func(ctx context.Context, kind, contentType string, body []byte) (wanted bool, err error)
 	// Queues are ours beside those of [ledger.Queues], for the metrics.
 	Queues []string
 	// Registry is what /metrics shows beside queues and jobs, which come by

@@ -11,36 +11,41 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
-	"github.com/flowroute-worker/flowroute-worker/flowroute"
 	"github.com/flowroute-worker/flowroute-worker/jobs"
-	"github.com/flowroute-worker/flowroute-worker/jobs/ledger"
 )
 
 const (
 	// maxReceipt bounds a receipt, in bytes; the text of the message is in it.
 	maxReceipt = 64 << 10
+	// maxInbound bounds a message that arrives: its text may be as long as an MMS.
+	maxInbound = 1 << 20
 	// minSecret is what cannot be guessed at the speed of a web server.
 	minSecret = 16
 )
 
-// What became of a receipt, as the metric says it.
+// The kinds of what Flowroute posts, in paths, in metrics and for [Options.Forward].
 const (
-	receiptProved    = "proved"    // it is the proof that the attempt was accepted
-	receiptKnown     = "known"     // that was known
-	receiptUnclaimed = "unclaimed" // its message is no job's, or its job's retention is over
-	receiptRefused   = "refused"   // not a receipt
-	receiptNotTaken  = "not_taken" // Redis did not take it: Flowroute may send it again
+	hookReceipt = "dlr"
+	hookSMS     = "sms"
+	hookMMS     = "mms"
 )
 
-func receiptResults() []string {
-	return []string{receiptProved, receiptKnown, receiptUnclaimed, receiptRefused, receiptNotTaken}
-}
+// What became of any post; for those of one kind, see there.
+const (
+	hookKnown     = "known"     // that was known
+	hookForwarded = "forwarded" // it is not what it should be; whoever wants such posts gets it all the same
+	hookRefused   = "refused"   // it is not what it should be
+	hookNotTaken  = "not_taken" // Redis did not take it: Flowroute may send it again
+)
 
 // webhooks takes what Flowroute posts to us.
 type webhooks struct {
 	s        *Server
 	secret   [sha256.Size]byte
+	arrivals *arrivals // nil: messages that arrive are not taken
+
 	receipts *prometheus.CounterVec
+	inbound  *prometheus.CounterVec
 }
 
 // newWebhooks is nil without a secret: then there are no webhooks.
@@ -54,93 +59,108 @@ func newWebhooks(s *Server, secret string, registry prometheus.Registerer) (*web
 	}
 	h := &webhooks{s: s, secret: sha256.Sum256([]byte(secret)), receipts: prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "flowroute_worker_receipts_total", Help: "Delivery receipts that Flowroute posted here, by what became of them.",
-	}, []string{"result"})}
+	}, []string{"result"}), inbound: prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "flowroute_worker_inbound_total", Help: "Messages that Flowroute posted here as they arrived, by what became of them.",
+	}, []string{"kind", "result"})}
 	for _, result := range receiptResults() {
 		h.receipts.WithLabelValues(result)
 	}
-	return h, registry.Register(h.receipts)
-}
-
-// postReceipt takes a receipt and answers 200 once it is written down. Flowroute
-// shows no credentials; the secret in the path stands for them. A wrong one gets
-// the answer of a path that there is not.
-func (h *webhooks) postReceipt(w http.ResponseWriter, r *http.Request) error {
-	given := sha256.Sum256([]byte(r.PathValue("secret")))
-	if subtle.ConstantTimeCompare(given[:], h.secret[:]) != 1 {
-		return nothingHere()
+	if err := registry.Register(h.receipts); err != nil || s.o.Inbound.Records == nil {
+		return h, err
 	}
-	result, err := h.take(w, r)
-	h.receipts.WithLabelValues(result).Inc()
-	if err != nil {
-		return err
-	}
-	return writeJSON(w, http.StatusOK, map[string]string{"result": result})
-}
-
-func (h *webhooks) take(w http.ResponseWriter, r *http.Request) (string, error) {
-	var ref attemptRef
-	if text := r.PathValue("ref"); text != "" {
-		var ok bool
-		if ref, ok = parseAttemptRef(text); !ok {
-			return receiptRefused, nothingHere()
+	h.arrivals = newArrivals(s.o.Inbound)
+	for _, kind := range []string{hookSMS, hookMMS} {
+		for _, result := range inboundResults() {
+			h.inbound.WithLabelValues(kind, result)
 		}
 	}
-	body, err := readBody(w, r, maxReceipt)
-	if err != nil {
-		return receiptRefused, err
+	return h, registry.Register(h.inbound)
+}
+
+func (h *webhooks) addRoutes() {
+	const root = "POST /webhooks/flowroute/{secret}/"
+	add := func(pattern string, k hook) {
+		h.s.addRoute(root+pattern, route{serve: h.handler(k), open: true, quiet: true})
 	}
-	dlr, err := readReceipt(body)
+	receipt := hook{hookReceipt, maxReceipt, func(result string) { h.receipts.WithLabelValues(result).Inc() }, h.readReceipt}
+	add("dlr", receipt)
+	add("dlr/{ref}", receipt)
+	if h.arrivals == nil {
+		return
+	}
+	for _, kind := range []string{hookSMS, hookMMS} {
+		add(kind, hook{kind, maxInbound, func(result string) { h.inbound.WithLabelValues(kind, result).Inc() }, h.readArrival(kind)})
+	}
+}
+
+// hook is a kind of post.
+type hook struct {
+	kind  string
+	most  int64 // bytes
+	count func(result string)
+	// read makes of a body what is to be written down. The error is an [unreadError]
+	// when the body is to blame.
+	read func(r *http.Request, body []byte) (write func(context.Context) (result string, err error), err error)
+}
+
+// unreadError says what is wrong with a body. It quotes nothing of it: the text of a
+// message may be in it.
+type unreadError struct{ text string }
+
+func (e *unreadError) Error() string { return e.text }
+
+// handler takes posts and answers 200 once they are written down. Flowroute shows no
+// credentials; the secret in the path stands for them. A wrong one gets the answer of
+// a path that there is not.
+func (h *webhooks) handler(k hook) handler {
+	return func(w http.ResponseWriter, r *http.Request) error {
+		given := sha256.Sum256([]byte(r.PathValue("secret")))
+		if subtle.ConstantTimeCompare(given[:], h.secret[:]) != 1 {
+			return nothingHere()
+		}
+		result, err := h.take(w, r, k)
+		k.count(result)
+		if err != nil {
+			return err
+		}
+		return writeJSON(w, http.StatusOK, map[string]string{"result": result})
+	}
+}
+
+func (h *webhooks) take(w http.ResponseWriter, r *http.Request, k hook) (string, error) {
+	body, err := readBody(w, r, k.most)
 	if err != nil {
-		return receiptRefused, newProblem(http.StatusBadRequest, jobs.CodeMalformed, "No receipt was taken: %v.", err)
+		return hookRefused, err
+	}
+	write, err := k.read(r, body)
+	unread, isUnread := errors.AsType[*unreadError](err)
+	if err != nil && !isUnread {
+		return hookRefused, err
 	}
 	// It has arrived whole: whether its sender waits for the answer does not matter.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), patience)
 	defer cancel()
-	result, err := h.write(ctx, ref, dlr)
-	if err != nil {
-		return receiptNotTaken, err
-	}
-	return result, nil
-}
-
-// write makes of the receipt what it is: the proof that an attempt was accepted,
-// and news of the delivery. Both may have come before, in any order.
-func (h *webhooks) write(ctx context.Context, ref attemptRef, dlr receipt) (string, error) {
-	ledgr, result := h.s.o.Jobs.Ledger(), receiptUnclaimed
-	if !ref.job.IsZero() {
-		settled, err := ledgr.Prove(ctx, ref.job, ref.attempt, dlr.mdr)
-		switch {
-		case errors.Is(err, ledger.ErrNotFound):
-		case err != nil:
-			return "", err
-		case settled.Duplicate:
-			result = receiptKnown
-		default:
-			result = receiptProved
+	result := hookForwarded
+	if !isUnread {
+		if result, err = write(ctx); err != nil {
+			return hookNotTaken, err
 		}
 	}
-	if dlr.delivery == flowroute.DeliveryPending {
-		return h.claimed(ctx, result, ref, dlr)
-	}
-	refined, err := ledgr.Refine(ctx, []ledger.Receipt{{MDR: dlr.mdr, Delivered: dlr.delivery == flowroute.DeliveryDelivered}})
-	if err != nil {
-		return "", err
-	}
-	if result == receiptUnclaimed && !refined[0].Job.IsZero() {
-		result = receiptKnown
+	// Last: what is not taken comes again, and should not be passed on twice for it.
+	wanted, err := h.forward(ctx, k.kind, r.Header.Get("Content-Type"), body)
+	switch {
+	case err != nil:
+		return hookNotTaken, err
+	case isUnread && !wanted:
+		return hookRefused, newProblem(http.StatusBadRequest, jobs.CodeMalformed, "Nothing was taken: %v.", unread)
 	}
 	return result, nil
 }
 
-// claimed is the result of a receipt that says nothing of the delivery and names
-// no attempt: all that there is to tell is whether it is of a job's message.
-func (h *webhooks) claimed(ctx context.Context, result string, ref attemptRef, dlr receipt) (string, error) {
-	if !ref.job.IsZero() {
-		return result, nil
+// forward writes a post down for whoever else wants it.
+func (h *webhooks) forward(ctx context.Context, kind, contentType string, body []byte) (wanted bool, err error) {
+	if h.s.o.Forward == nil || len(body) == 0 {
+		return false, nil
 	}
-	_, ours, err := h.s.o.Jobs.Ledger().ClaimedBy(ctx, dlr.mdr)
-	if ours {
-		result = receiptKnown
-	}
-	return result, err
+	return h.s.o.Forward(ctx, kind, contentType, body)
 }
