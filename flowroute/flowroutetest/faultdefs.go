@@ -20,7 +20,7 @@ type faultDef struct {
 // to a request: the first in this order that is drawn.
 func faultDefs() []faultDef {
 	send, lookup := []Op{OpSend}, []Op{OpLookup}
-	money, route := []Op{OpPurchase}, []Op{OpRouteWrite, OpRouteSet}
+	money, route := []Op{OpPurchase}, []Op{OpRouteWrite, OpRouteSet, OpNumberWrite}
 	reads := []Op{OpLookup, OpRead}
 	def := func(p phase, name string, on []Op, delay time.Duration, about string) faultDef {
 		return faultDef{FaultInfo{Name: name, About: about, On: on, Delay: delay}, p}
@@ -65,8 +65,8 @@ func faultDefs() []faultDef {
 		def(phaseAfter, "purchase-accepted-then-cut", money, 0, "bought; the connection is closed without an answer"),
 		def(phaseAfter, "purchase-accepted-then-500", money, 0, "bought; the answer is 500"),
 		def(phaseAfter, "purchase-garbage", money, 0, "bought; 201 with a body that is not JSON"),
-		def(phaseAfter, "route-accepted-then-cut", route, 0, "created or set; the connection is closed without an answer"),
-		def(phaseAfter, "route-accepted-then-500", route, 0, "created or set; the answer is 500"),
+		def(phaseAfter, "route-accepted-then-cut", route, 0, "created, set or named; the connection is closed without an answer"),
+		def(phaseAfter, "route-accepted-then-500", route, 0, "created, set or named; the answer is 500"),
 		def(phaseAfter, "slow-body", writeOps(), time.Second, "took effect; the header at once, the body after the delay"),
 		def(phaseAfter, "slow-response", allOps(), time.Second, "took effect; the whole answer comes after the delay"),
 

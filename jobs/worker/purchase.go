@@ -19,11 +19,14 @@ import (
 // purchase buys one number, at most once, then gives it its alias and routes.
 func (w *Worker) purchase(ctx context.Context, job ledger.Job) error {
 	spec, err := jobs.PurchaseOf(job)
+	if errors.Is(err, ledger.ErrNewerVersion) {
+		return deferral{time.Minute}
+	}
 	if err != nil {
 		_, err = w.settle(ctx, ledger.Settlement{ID: job.ID, To: ledger.Failed, Reason: ledger.ReasonInternal, Detail: "its record cannot be read: " + mask(err.Error())})
 		return err
 	}
-	p := &purchasePlan{worker: w, api: w.reads(job), job: &job, spec: spec, progress: readProgress(job)}
+	p := &purchasePlan{worker: w, api: w.reads(job), job: &job, spec: spec, progress: readProgress(job), met: map[string]flowroute.Route{}}
 	return stopped(w.run(ctx, &job, p))
 }
 
@@ -49,6 +52,8 @@ type purchasePlan struct {
 	spec   jobs.PurchaseSpec
 	progress
 	turnedDown []flowroute.E164 // candidates that were certainly refused
+	bought     flowroute.NumberDetails
+	met        map[string]flowroute.Route
 }
 
 func (p *purchasePlan) reached() *progress { return &p.progress }
@@ -66,14 +71,16 @@ func (p *purchasePlan) next(ctx context.Context) (*step, *end, error) {
 	if err != nil {
 		return nil, nil, err
 	}
+	p.storeBought(ctx)
 	if p.spec.Alias != "" && !p.progress.Alias {
 		return p.alias(bought), nil, nil
 	}
-	routes := routePlan{worker: p.worker, api: p.api, number: bought, progress: &p.progress, job: p.job, lenient: true}
+	routes := routePlan{worker: p.worker, api: p.api, number: bought, progress: &p.progress, job: p.job, lenient: true, met: p.met}
 	next, over, err := routes.next(ctx, p.spec.PrimaryRoute, p.spec.FailoverRoute)
 	if next != nil || over != nil || err != nil {
 		return next, over, err
 	}
+	routes.storeMet(ctx)
 	p.store(ctx, bought)
 	return nil, &end{State: ledger.Done}, nil
 }
@@ -114,7 +121,7 @@ func (p *purchasePlan) buy(ctx context.Context) (*step, *end, error) {
 		request: func(ctx context.Context, write flowroute.Write) error {
 			got, err := p.api.PurchaseNumber(ctx, number, flowroute.PurchaseOptions{MessagingEnabled: p.spec.MessagingEnabled}, write)
 			if err == nil {
-				p.Number, p.Partial = number.Digits(), got.Partial
+				p.Number, p.Partial, p.bought = number.Digits(), got.Partial, got.Number
 			}
 			return err
 		},
@@ -355,20 +362,32 @@ func (w *Worker) messagingIsOn(ctx context.Context, since time.Time) error {
 	}
 }
 
+// storeBought has the stored copy know the number as soon as it is bought: its alias and
+// routes may take a while, and messages may be sent from it at once.
+func (p *purchasePlan) storeBought(ctx context.Context) {
+	if numbers := p.worker.o.Numbers; numbers != nil && !p.bought.Number.Number.IsZero() {
+		_ = numbers.PutDetails(ctx, p.bought) // again at the end
+		p.bought = flowroute.NumberDetails{}
+	}
+}
+
 // store writes what is known of the number into the stored copy, and warns of what
 // the next sync has to see.
 func (p *purchasePlan) store(ctx context.Context, number flowroute.E164) {
 	wantsMessaging := p.spec.MessagingEnabled != nil && *p.spec.MessagingEnabled
-	details, err := p.api.Number(ctx, number)
-	switch {
-	case err != nil:
-		p.worker.readError(ctx, err, false)
-	case p.worker.o.Numbers != nil:
-		err = p.worker.o.Numbers.PutDetails(ctx, details)
+	read := p.api.Number
+	if numbers := p.worker.o.Numbers; numbers != nil {
+		read = func(ctx context.Context, n flowroute.E164) (flowroute.NumberDetails, error) {
+			return numbers.Read(ctx, p.api, n)
+		}
 	}
-	if err != nil && p.worker.o.Numbers != nil {
-		// The sync reads it; the purchase is done all the same.
-		_ = p.worker.o.Numbers.Touch(ctx, number)
+	details, err := read(ctx, number)
+	if err != nil {
+		p.worker.readError(ctx, err, false)
+		if p.worker.o.Numbers != nil {
+			// The sync reads it; the purchase is done all the same.
+			_ = p.worker.o.Numbers.Touch(ctx, number)
+		}
 	}
 	on := err == nil && details.MessagingEnabled != nil && *details.MessagingEnabled
 	if p.Partial || (wantsMessaging && !on) {

@@ -24,13 +24,14 @@ type progress struct {
 	V        int      `json:"v"`
 	Number   string   `json:"number,omitempty"`  // bought
 	Partial  bool     `json:"partial,omitempty"` // 207: bought, but messaging was not switched on
-	Alias    bool     `json:"alias,omitempty"`   // set, or given up with a warning
+	Alias    bool     `json:"alias,omitempty"`   // of a purchase: set, or given up with a warning
+	Name     slot     `json:"name,omitzero"`     // the alias of a route update
 	Primary  slot     `json:"primary,omitzero"`
 	Failover slot     `json:"failover,omitzero"`
 	Warnings []string `json:"warnings,omitempty"`
 }
 
-// slot is how far one of a number's two routes has come.
+// slot is how far one of a number's routes, or its alias, has come.
 type slot struct {
 	RouteID string `json:"route_id,omitempty"`
 	Over    bool   `json:"over,omitempty"`    // set, or given up with a warning
@@ -39,7 +40,7 @@ type slot struct {
 
 // nothing: no step was done.
 func (p progress) nothing() bool {
-	return p.Number == "" && p.Primary == slot{} && p.Failover == slot{}
+	return p.Number == "" && p.Name == slot{} && p.Primary == slot{} && p.Failover == slot{}
 }
 
 func (p progress) encode() []byte {
