@@ -49,13 +49,23 @@ func (p *packer) text(s string) {
 }
 
 func (p *packer) number(s string) {
-	n, err := strconv.ParseUint(s, 10, 62)
-	if err != nil || n == 0 || strconv.FormatUint(n, 10) != s {
-		p.uint(0)
-		p.text(s)
-		return
-	}
+	n := plainNumber(s)
 	p.uint(n)
+	if n == 0 {
+		p.text(s)
+	}
+}
+
+// plainNumber is a text that is digits alone as a number, else 0.
+func plainNumber(s string) uint64 {
+	if s == "" || s[0] < '1' || s[0] > '9' {
+		return 0
+	}
+	n, err := strconv.ParseUint(s, 10, 62)
+	if err != nil {
+		return 0
+	}
+	return n
 }
 
 const (

@@ -12,6 +12,8 @@ import (
 //	{flowroute}:mdr:b:<minute>      string, TTL retention: the records of a minute since 1970 (block.go)
 //	{flowroute}:mdr:d:<day>         string, TTL retention + 1 day: 1,440 counters of 4 bytes, records in each minute
 //	{flowroute}:mdr:i:<week>:<hex>  hash, TTL retention + 1 day: packed id → its minute, in 8,192 parts
+//	{flowroute}:mdr:i1:…, i2:…      the same in 32,768 and 131,072 parts, for what the former have no room for
+//	{flowroute}:mdr:n:<week>:<hex>  string, TTL retention + 1 day: which numbers are in which minutes, in 1,024 parts; see index.go
 //	{flowroute}:mdr:sync            hash, no TTL: how far the copy reaches; the last report
 //	{flowroute}:mdr:w               hash, no TTL, bounded: windows that must be read again, and when they were read
 //	{flowroute}:mdr:lock            string, TTL 30 s: a sync is running
@@ -44,15 +46,22 @@ func (s *Store) dayKey(m int64) (key string, place int64) {
 	return s.key("d:" + strconv.FormatInt(m/minutesPerDay, 10)), m % minutesPerDay
 }
 
-const (
-	minutesPerWeek = int64(week / minute)
-	indexParts     = 1 << 13
-)
+const minutesPerWeek = int64(week / minute)
 
-// indexKey is where the id of a record of week w is found.
-func (s *Store) indexKey(w int64, id rawID) string {
-	part := (int(id[0])<<8 | int(id[1])) % indexParts
-	return s.key("i:" + strconv.FormatInt(w, 10) + ":" + strconv.FormatInt(int64(part), 16))
+// indexKey is where the id of a record of week w is found, on a level of the index.
+func (s *Store) indexKey(w int64, id rawID, level int) string {
+	part := int64(id[2]&1)<<16 | int64(id[0])<<8 | int64(id[1])
+	part %= indexParts << (2 * level)
+	name := "i"
+	if level > 0 {
+		name += strconv.Itoa(level)
+	}
+	return s.key(name + ":" + strconv.FormatInt(w, 10) + ":" + strconv.FormatInt(part, 16))
+}
+
+// numberKey is where a part of the index of numbers is.
+func (s *Store) numberKey(w int64, part int) string {
+	return s.key("n:" + strconv.FormatInt(w, 10) + ":" + strconv.FormatInt(int64(part), 16))
 }
 
 // rawID is an MDR id as it is kept: the 16 bytes of mdr2- and 32 hex digits, or a

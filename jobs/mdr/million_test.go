@@ -13,6 +13,7 @@ import (
 	"os/exec"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -66,6 +67,7 @@ type childResult struct {
 	Took     time.Duration
 	Report   mdr.Report
 	PeakRSS  int64 // bytes
+	CPU      time.Duration
 }
 
 func runChild(text string) error {
@@ -93,6 +95,11 @@ func runChild(text string) error {
 		return err
 	}
 	result.PeakRSS = peakRSS()
+	var used syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &used); err != nil {
+		return err
+	}
+	result.CPU = time.Duration(used.Utime.Nano() + used.Stime.Nano())
 	return json.NewEncoder(os.Stdout).Encode(result)
 }
 
@@ -263,6 +270,8 @@ func BenchmarkMillion(b *testing.B) {
 		b.ReportMetric(n/bare.Took.Seconds(), "bare/s")
 		b.ReportMetric(n/first.Took.Seconds(), "first/s")
 		b.ReportMetric(n/again.Took.Seconds(), "again/s")
+		b.ReportMetric(float64(bare.CPU.Microseconds())/n, "bareCPUus/rec")
+		b.ReportMetric(float64(first.CPU.Microseconds())/n, "firstCPUus/rec")
 		b.ReportMetric(float64(first.PeakRSS)/1e6, "firstMB")
 		b.ReportMetric(float64(again.PeakRSS)/1e6, "againMB")
 		b.ReportMetric(float64(fresh)/n, "freshB/rec")

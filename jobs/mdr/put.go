@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"time"
 
 	"github.com/redis/go-redis/v9"
 
@@ -49,6 +48,9 @@ const maxTries = 20
 
 func (s *Store) put(ctx context.Context, batch []flowroute.MDR, settle settler) (PutResult, error) {
 	var total PutResult
+	if err := s.prepare(ctx); err != nil {
+		return total, fmt.Errorf("store records: %w", err)
+	}
 	oldest := s.now().Add(-s.retention)
 	groups := map[int64][]Record{}
 	for _, m := range batch {
@@ -86,6 +88,8 @@ type draftRow struct {
 	record  Record
 	old     []byte // as it is stored; nil: it is not
 	changed bool
+	// renumbered: what is stored has other numbers
+	renumbered bool
 }
 
 // merge brings records into the blocks of their minutes. It returns the minutes
@@ -111,6 +115,9 @@ func (s *Store) merge(ctx context.Context, groups map[int64][]Record, settle set
 		}
 	}
 	moved, err := s.index(ctx, drafts)
+	if err == nil {
+		err = s.move(ctx, drafts, moved)
+	}
 	if err != nil {
 		return nil, result, err
 	}
@@ -120,14 +127,6 @@ func (s *Store) merge(ctx context.Context, groups map[int64][]Record, settle set
 	for _, d := range drafts {
 		if !slices.Contains(lost, d.minute) {
 			result.add(d.result)
-		}
-	}
-	for _, place := range moved {
-		if slices.Contains(lost, place.to) {
-			continue
-		}
-		if err := s.remove(ctx, place.id, place.from); err != nil {
-			return nil, result, err
 		}
 	}
 	return lost, result, nil
@@ -143,6 +142,7 @@ func (d *draft) take(records []Record) error {
 		id, _ := packID(r.ID)
 		if known := d.rows[id]; known != nil { // twice in one batch
 			if !r.older(known.record) {
+				known.renumbered = known.renumbered || r.From != known.record.From || r.To != known.record.To
 				known.record.MDR = r.MDR
 				known.changed = known.old == nil || !sameContent(pack(known.record, d.minute), known.old)
 			}
@@ -160,6 +160,7 @@ func (d *draft) take(records []Record) error {
 				d.result.Stale++
 				row.record, row.changed = held, false
 			}
+			row.renumbered = r.From != held.From || r.To != held.To
 		}
 		d.rows[id] = row
 	}
@@ -210,75 +211,26 @@ func (d *draft) finish() (bool, error) {
 	return true, d.block.sort(d.minute)
 }
 
-type move struct {
-	id       rawID
-	from, to int64
-}
-
-// index notes the minutes of records that are new to their blocks, and reports
-// those that are known from another minute: Flowroute moved them. It comes before
-// the block: an index that leads to nothing is harmless.
-func (s *Store) index(ctx context.Context, drafts []*draft) ([]move, error) {
-	pipe := s.rdb.Pipeline()
-	known := map[move]*redis.StringCmd{}
-	expires := map[string]time.Time{}
-	for _, d := range drafts {
-		w := d.minute / minutesPerWeek
-		for id, r := range d.rows {
-			if r.old != nil {
-				continue
-			}
-			key := s.indexKey(w, id)
-			known[move{id: id, to: d.minute}] = pipe.HGet(ctx, key, string(id[:]))
-			pipe.HSet(ctx, key, string(id[:]), d.minute)
-			expires[key] = minuteStart((w + 1) * minutesPerWeek).Add(s.retention + day)
-		}
-	}
-	for key, at := range expires {
-		pipe.PExpireAt(ctx, key, at)
-	}
-	if pipe.Len() == 0 {
-		return nil, nil
-	}
-	if err := execute(ctx, pipe); err != nil {
-		return nil, err
-	}
-	var moved []move
-	for place, cmd := range known {
-		from, err := cmd.Int64()
-		if err == nil && from != place.to {
-			place.from = from
-			moved = append(moved, place)
-		}
-	}
-	return moved, nil
-}
-
 // write stores the drafts that changed, and returns the minutes that others
 // changed since they were read.
 func (s *Store) write(ctx context.Context, drafts []*draft) (lost []int64, err error) {
-	pipe := s.rdb.Pipeline()
-	var cmds []*redis.Cmd
+	var calls []call
 	var written []*draft
 	for _, d := range drafts {
 		dirty, err := d.finish()
 		if err != nil {
 			return nil, err
 		}
-		if !dirty {
-			continue
+		if dirty {
+			calls, written = append(calls, s.putCall(d.minute, d.block)), append(written, d)
 		}
-		keys, args := s.putCall(d.minute, d.block)
-		cmds, written = append(cmds, putScript.EvalSha(ctx, pipe, keys, args...)), append(written, d)
 	}
-	// Each command carries its own error.
-	_, _ = pipe.Exec(ctx)
-	for i, cmd := range cmds {
-		if redis.HasErrorPrefix(cmd.Err(), "NOSCRIPT") {
-			keys, args := s.putCall(written[i].minute, written[i].block)
-			cmd = putScript.Eval(ctx, s.rdb, keys, args...)
-		}
-		done, err := cmd.Int()
+	answers, err := s.runAll(ctx, putScript, calls)
+	if err != nil {
+		return nil, err
+	}
+	for i, answer := range answers {
+		done, err := answer.Int()
 		if err != nil {
 			return nil, err
 		}
@@ -289,7 +241,7 @@ func (s *Store) write(ctx context.Context, drafts []*draft) (lost []int64, err e
 	return lost, nil
 }
 
-func (s *Store) putCall(m int64, k block) (keys []string, args []any) {
+func (s *Store) putCall(m int64, k block) call {
 	dayKey, place := s.dayKey(m)
 	stored := ""
 	if len(k.rows) > 0 {
@@ -298,7 +250,7 @@ func (s *Store) putCall(m int64, k block) (keys []string, args []any) {
 	lapse := minuteStart(m + 1).Add(s.retention)
 	dayLapse := minuteStart(m - place + minutesPerDay).Add(s.retention + day)
 	counter := binary.BigEndian.AppendUint32(nil, uint32(len(k.rows)))
-	return []string{s.blockKey(m), dayKey}, []any{k.head, stored, lapse.UnixMilli(), 4 * place, counter, dayLapse.UnixMilli()}
+	return call{[]string{s.blockKey(m), dayKey}, []any{k.head, stored, lapse.UnixMilli(), 4 * place, counter, dayLapse.UnixMilli()}}
 }
 
 // remove takes a record out of a minute to which it does not belong any more.
@@ -313,8 +265,8 @@ func (s *Store) remove(ctx context.Context, id rawID, m int64) error {
 			return nil
 		}
 		blocks[0].rows = slices.Delete(blocks[0].rows, at, at+1)
-		keys, args := s.putCall(m, blocks[0])
-		done, err := putScript.Run(ctx, s.rdb, keys, args...).Int()
+		c := s.putCall(m, blocks[0])
+		done, err := putScript.Run(ctx, s.rdb, c.keys, c.args...).Int()
 		if err != nil {
 			return err
 		}

@@ -38,8 +38,9 @@ func (r Record) ended() bool {
 }
 
 // older reports whether r is an earlier version of the record than o: an end is
-// later than none, more receipts than fewer, a later receipt than an earlier one.
-// Versions that differ in nothing of this are taken as they come.
+// later than none, more receipts than fewer, a later receipt than an earlier one, one
+// that says more than one that says less: a webhook gives no price. Versions that differ
+// in nothing of this are taken as they come.
 func (r Record) older(o Record) bool {
 	if a, b := r.Delivery() != flowroute.DeliveryPending, o.Delivery() != flowroute.DeliveryPending; a != b {
 		return b
@@ -47,7 +48,22 @@ func (r Record) older(o Record) bool {
 	if a, b := len(r.Receipts), len(o.Receipts); a != b {
 		return a < b
 	}
-	return r.lastReceipt().Before(o.lastReceipt())
+	if a, b := r.lastReceipt(), o.lastReceipt(); !a.Equal(b) {
+		return a.Before(b)
+	}
+	return r.says() < o.says()
+}
+
+// says counts what is known of the message besides how it ended.
+func (r Record) says() (n int) {
+	for _, known := range []bool{
+		r.AmountNanodollars != 0 || r.AmountDisplay != "", r.PriceDetails != nil, r.Status != "", r.MessageType != "", r.Body != "", len(r.Media) > 0,
+	} {
+		if known {
+			n++
+		}
+	}
+	return n
 }
 
 func (r Record) lastReceipt() time.Time {

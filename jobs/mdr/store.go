@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -31,6 +32,8 @@ type Store struct {
 	retention time.Duration
 	now       func() time.Time
 	squeezer  *squeezer
+	jobs      *ledger.Ledger
+	prepared  atomic.Bool // that it is noted from when on numbers are indexed
 }
 
 // New makes a store on rdb, which stays the caller's to close.
@@ -44,6 +47,10 @@ func New(rdb redis.UniversalClient, o Options) (*Store, error) {
 	}
 	if open := strings.IndexByte(s.prefix, '{'); open < 0 || strings.IndexByte(s.prefix[open:], '}') < 2 {
 		return nil, fmt.Errorf("mdr: prefix %q needs a hash tag like {flowroute}", s.prefix)
+	}
+	var err error
+	if s.jobs, err = ledger.New(rdb, ledger.Options{Prefix: s.prefix}); err != nil {
+		return nil, err
 	}
 	if s.now == nil {
 		s.now = time.Now
@@ -92,15 +99,17 @@ func (s *Store) Holds(ctx context.Context, ids []string, since time.Time) ([]boo
 	for _, id := range ids {
 		raw, _ := packID(id)
 		for w := first; w <= last; w++ {
-			cmds = append(cmds, pipe.HExists(ctx, s.indexKey(w, raw), string(raw[:])))
+			for level := range indexLevels {
+				cmds = append(cmds, pipe.HExists(ctx, s.indexKey(w, raw, level), string(raw[:])))
+			}
 		}
 	}
 	if err := execute(ctx, pipe); err != nil {
 		return nil, fmt.Errorf("look for records: %w", err)
 	}
-	held, weeks := make([]bool, len(ids)), int(last-first)+1
+	held, each := make([]bool, len(ids)), (int(last-first)+1)*indexLevels
 	for i, cmd := range cmds {
-		held[i/weeks] = held[i/weeks] || cmd.Val()
+		held[i/each] = held[i/each] || cmd.Val()
 	}
 	return held, nil
 }
@@ -113,7 +122,9 @@ func (s *Store) lookUp(ctx context.Context, raw rawID) ([]int64, error) {
 	pipe := s.rdb.Pipeline()
 	var cmds []*redis.StringCmd
 	for w := last; w >= first; w-- {
-		cmds = append(cmds, pipe.HGet(ctx, s.indexKey(w, raw), string(raw[:])))
+		for level := range indexLevels {
+			cmds = append(cmds, pipe.HGet(ctx, s.indexKey(w, raw, level), string(raw[:])))
+		}
 	}
 	if err := execute(ctx, pipe); err != nil {
 		return nil, err

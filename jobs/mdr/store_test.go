@@ -131,6 +131,9 @@ func TestRetention(t *testing.T) {
 			t.Fatal(err)
 		}
 		for _, key := range keys {
+			if key == "{flowroute}:mdr:sync" {
+				continue // a few fields, whatever the copy holds
+			}
 			ttl := rdb.TTL(t.Context(), key).Val()
 			if ttl < 2158*time.Hour || ttl > 2160*time.Hour+8*24*time.Hour+24*time.Hour {
 				t.Errorf("%s: got TTL %v, want the retention, a week more for the index", key, ttl)
