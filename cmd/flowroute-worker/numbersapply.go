@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -14,13 +15,12 @@ import (
 	"github.com/flowroute-worker/flowroute-worker/jobs/inventory"
 )
 
-const applyLong = `Enqueue the route updates that make the account's numbers what a file says: one job for
-each number whose primary or failover route differs in the stored copy. It prints the
+const applyLong = `Enqueue the updates that make the account's numbers what a file says: one job for each
+number whose alias, primary or failover route differs in the stored copy. It prints the
 jobs' ids. Doing it again asks for nothing twice; what failed is asked for again.
 
-It sets routes alone: no number is bought or released, an alias that differs is named
-but not set, and a route cannot be taken away. A row that is wrong costs itself alone;
-the others are done, and the exit code is 1.
+No number is bought or released, and a route is not taken away, only set to another. A
+row that is wrong costs itself alone; the others are done, and the exit code is 1.
 
 ` + desiredFileHelp
 
@@ -34,7 +34,7 @@ type application struct {
 func newNumbersApply(w world) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "apply FILE --dry-run | --yes",
-		Short: "Set the routes of numbers as a file says (enqueued as jobs)",
+		Short: "Set aliases and routes of numbers as a file says (enqueued as jobs)",
 		Long:  applyLong,
 		Example: `  flowroute-worker numbers apply numbers.csv --dry-run
   flowroute-worker numbers apply numbers.csv --yes --wait`,
@@ -64,6 +64,7 @@ type applyView struct {
 type appliedView struct {
 	Line     int             `json:"line"`
 	Number   string          `json:"number"`
+	Alias    *string         `json:"alias,omitempty"`
 	Primary  *jobs.RouteSpec `json:"primary,omitempty"`
 	Failover *jobs.RouteSpec `json:"failover,omitempty"`
 	// With a dry run there are no more.
@@ -108,7 +109,7 @@ func (a *application) enqueue(ctx context.Context, d *desk, c *numberDrift) ([]a
 		if !any {
 			continue
 		}
-		v := appliedView{Line: diff.Line, Number: update.Number, Primary: update.Primary, Failover: update.Failover}
+		v := appliedView{Line: diff.Line, Number: update.Number, Alias: update.Alias, Primary: update.Primary, Failover: update.Failover}
 		if !a.dry {
 			receipt, err := ask(ctx, d, update, diff)
 			if err != nil {
@@ -131,7 +132,7 @@ func (a *application) enqueue(ctx context.Context, d *desk, c *numberDrift) ([]a
 func (a *application) line(c *numberDrift, diff inventory.Difference, v appliedView) string {
 	parts := []string{}
 	for _, o := range c.each(diff) {
-		if o.apply == "yes" {
+		if o.apply == applied {
 			parts = append(parts, fmt.Sprintf("%s %s → %s", o.what, clean(o.is), clean(o.should)))
 		}
 	}
@@ -152,7 +153,11 @@ const mostAsked = 100
 // the same job: until that has failed, or the copy, read after its end, is as before.
 func ask(ctx context.Context, d *desk, update jobs.RouteUpdate, diff inventory.Difference) (jobs.Receipt, error) {
 	n := diff.Is
-	sum := sha256.Sum256(fmt.Appendf(nil, "%q %q %q %q", wishText(diff.Primary), wishText(diff.Failover), n.PrimaryRoute, n.FailoverRoute))
+	form := fmt.Appendf(nil, "%q %q %q %q", wishText(diff.Primary), wishText(diff.Failover), n.PrimaryRoute, n.FailoverRoute)
+	if diff.Alias != nil {
+		form = fmt.Appendf(form, " alias %q %q", *diff.Alias, n.Alias)
+	}
+	sum := sha256.Sum256(form)
 	for try := 1; ; try++ {
 		update.Key = fmt.Sprintf("numbers-apply/%s/%x/%d", n.Number.Digits(), sum[:8], try)
 		receipt, err := d.jobs.UpdateRoute(ctx, update)
@@ -163,10 +168,16 @@ func ask(ctx context.Context, d *desk, update jobs.RouteUpdate, diff inventory.D
 			continue
 		}
 		job, err := d.jobs.Get(ctx, receipt.ID)
-		if err != nil || !n.DetailsRead.After(job.Updated()) {
+		if err != nil || !seenSince(diff, job.Updated()) {
 			return receipt, err
 		}
 	}
+}
+
+// seenSince: something that differs was read at Flowroute after that time. An alias is in
+// each listing, routes are in a number's details.
+func seenSince(diff inventory.Difference, t time.Time) bool {
+	return diff.Alias != nil && diff.Is.LastSeen.After(t) || (diff.Primary != nil || diff.Failover != nil) && diff.Is.DetailsRead.After(t)
 }
 
 func wishText(wish *inventory.RouteWish) string {
@@ -210,7 +221,7 @@ func (a *application) sayByHand(c *numberDrift) {
 	named := 0
 	for _, diff := range c.Differs {
 		for _, o := range c.each(diff) {
-			if o.apply == "yes" {
+			if o.apply == applied {
 				continue
 			}
 			if named++; named <= shownWrong {
@@ -234,16 +245,15 @@ func (a *application) sayTotal(d *desk, c *numberDrift, list []appliedView) {
 			again++
 		}
 	}
-	text := fmt.Sprintf("%s %s", many(len(list), "route update"), verb)
+	text := fmt.Sprintf("%s %s", many(len(list), "update"), verb)
 	if again > 0 {
 		text = fmt.Sprintf("%s, %s of them asked for before", text, thousands(again))
 	}
 	if len(list) == 0 {
-		text = "no route is to be set"
+		text = "nothing is to be set"
 	}
 	fmt.Fprintf(a.errs, "%s; %s as they should be, %s wrong\n", text, many(c.Same, "number"), many(len(c.Wrong), "row"))
 	if len(list) > 0 && !a.dry {
-		fmt.Fprintln(a.errs, "the stored copy shows the new routes after the next sync: flowroute-worker numbers sync")
 		if n, err := d.workers(); err == nil && n == 0 {
 			fmt.Fprintln(a.errs, "no worker is running: start one with flowroute-worker run")
 		}

@@ -157,11 +157,11 @@ func (c *numberDrift) checkNew() {
 	c.Differs = kept
 }
 
-// routeUpdate is the job that takes a difference away, as far as jobs can: an alias is
-// not theirs to set, and there is no request that takes a route away.
+// routeUpdate is the job that takes a difference away, as far as jobs can: none takes a
+// route away.
 func routeUpdate(diff inventory.Difference) (jobs.RouteUpdate, bool) {
-	u := jobs.RouteUpdate{Number: diff.Is.Number.String(), Primary: wishSpec(diff.Primary), Failover: wishSpec(diff.Failover)}
-	return u, u.Primary != nil || u.Failover != nil
+	u := jobs.RouteUpdate{Number: diff.Is.Number.String(), Alias: diff.Alias, Primary: wishSpec(diff.Primary), Failover: wishSpec(diff.Failover)}
+	return u, u.Alias != nil || u.Primary != nil || u.Failover != nil
 }
 
 func wishSpec(wish *inventory.RouteWish) *jobs.RouteSpec {
@@ -179,11 +179,17 @@ type one struct {
 	what, is, should, apply string
 }
 
+// What numbers apply does about a thing that differs.
+const (
+	applied = "yes"
+	byHand  = "no: by hand"
+)
+
 // each lists what differs at a number.
 func (c *numberDrift) each(diff inventory.Difference) []one {
 	var list []one
 	if diff.Alias != nil {
-		list = append(list, one{"alias", orDash(diff.Is.Alias), orDash(*diff.Alias), "no: by hand"})
+		list = append(list, one{"alias", orDash(diff.Is.Alias), orDash(*diff.Alias), applied})
 	}
 	for _, slot := range []struct {
 		name, is string
@@ -192,10 +198,10 @@ func (c *numberDrift) each(diff inventory.Difference) []one {
 		if slot.wish == nil {
 			continue
 		}
-		o := one{slot.name, c.routeName(slot.is), c.routeName(slot.wish.ID), "yes"}
+		o := one{slot.name, c.routeName(slot.is), c.routeName(slot.wish.ID), applied}
 		switch {
 		case slot.wish.IsNone():
-			o.apply = "no: by hand"
+			o.apply = byHand
 		case slot.wish.ID == "":
 			o.should = slot.wish.String()
 		}

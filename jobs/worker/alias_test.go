@@ -25,7 +25,6 @@ func TestAliasOutcomes(t *testing.T) {
 		"set":               {state: ledger.Done},
 		"429":               {fault: "429", times: 1, state: ledger.Done},
 		"answer lost":       {fault: "route-accepted-then-cut", times: 1, state: ledger.Done},
-		"set, but 500":      {fault: "route-accepted-then-500", times: 1, state: ledger.Done},
 		"500 before":        {fault: "500-before", times: 1, state: ledger.Done},
 		"answer unreadable": {fault: "slow-body", times: 1, state: ledger.Done},
 		"refused":           {fault: "403", times: 1, state: ledger.Failed},
