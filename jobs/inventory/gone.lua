@@ -2,7 +2,6 @@
 -- KEYS  as in put.lua
 -- ARGV  1 n or r, 2 its name, 3 when the question began, 4 the listing that lacked it,
 --       5 length of the stream, 6 1: it is gone only when an earlier complete
---       listing lacked it too
 --       listing lacked it too, 7 it must not have been seen since then
 -- returns 'gone' when it is from now on, 'before' when it was already, 'unknown',
 --         or 'kept'
@@ -29,6 +28,7 @@ if ARGV[1] == 'r' then
   redis.call('ZREM', KEYS[2], ARGV[2])
 else
   redis.call('HSET', KEYS[1], 'go', ARGV[3])
+  redis.call('ZADD', KEYS[6], 0, ARGV[2])
   forget()
 end
 return 'gone'

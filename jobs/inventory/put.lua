@@ -1,6 +1,6 @@
 -- Stores an observation of a number or a route, and notes what changed.
 -- KEYS  1 the entity, 2 the index of its kind, 3 the stream of changes, 4 numbers by
---       when their details were read, 5 touched numbers
+--       when their details were read, 5 touched numbers, 6 gone numbers
 -- ARGV  1 n (number) or r (route), 2 its name, 3 when the observation began (0: now),
 --       4 listing it was in ('' for none), 5 length of the stream,
 --       6 1: details were read, 7 1: only if it is known, 8 1: it is no news,
@@ -54,6 +54,7 @@ else
   if gone and at > tonumber(gone) then
     new = 1
     redis.call('HDEL', KEYS[1], 'go')
+    redis.call('ZREM', KEYS[6], ARGV[2])
     note('returned', '', '')
   end
   if at > tonumber(redis.call('HGET', KEYS[1], 'se')) then redis.call('HSET', KEYS[1], 'se', int(at)) end

@@ -40,7 +40,7 @@ func (free) Unsent()             {}
 // proxy that leaves out of listings what the test hides.
 type rig struct {
 	*flowroutetest.Server
-	t      *testing.T
+	t      testing.TB
 	rdb    redis.UniversalClient
 	store  *inventory.Store
 	syncer *inventory.Syncer
@@ -52,7 +52,7 @@ type rig struct {
 	before func(ctx context.Context, request int) error // called before each request, counted from 1
 }
 
-func setup(t *testing.T, sim flowroutetest.Options, o inventory.SyncerOptions) *rig {
+func setup(t testing.TB, sim flowroutetest.Options, o inventory.SyncerOptions) *rig {
 	t.Helper()
 	r := &rig{t: t, Server: flowroutetest.NewServer(t, sim), rdb: redistest.New(t).Client(), hidden: map[string]bool{}}
 	target, err := url.Parse(r.Root)
@@ -197,7 +197,7 @@ func (r *rig) get(number string) inventory.Number {
 	return n
 }
 
-func parse(t *testing.T, number string) flowroute.E164 {
+func parse(t testing.TB, number string) flowroute.E164 {
 	t.Helper()
 	n, err := flowroute.ParseE164(number)
 	if err != nil {
@@ -261,7 +261,7 @@ func (r *rig) expectTruth() {
 	same(r.t, "copy", got, want)
 }
 
-func same(t *testing.T, what string, got, want any) {
+func same(t testing.TB, what string, got, want any) {
 	t.Helper()
 	if diff := cmp.Diff(want, got, cmpopts.EquateEmpty()); diff != "" {
 		t.Errorf("%s (-want +got):\n%s", what, diff)

@@ -99,7 +99,7 @@ func (r *run) lookForMissing(ctx context.Context) error {
 	old := r.began.Add(-r.store.goneFor)
 	for _, k := range []kind{numbers(), routes()} {
 		for after := ""; ; {
-			names, err := r.store.names(ctx, k, "", after)
+			names, err := r.store.names(ctx, k, "", after, slice)
 			if err != nil {
 				return fmt.Errorf("look for missing: %w", err)
 			}
@@ -122,13 +122,13 @@ func (r *run) lookForMissing(ctx context.Context) error {
 }
 
 func (r *run) missing(ctx context.Context, k kind, name string, f map[string]string, old time.Time) error {
-	gone := moment(f["go"])
+	went := moment(f["go"])
 	switch {
 	case len(f) == 0 || f["sr"] == r.listing:
 		return nil
-	case !gone.IsZero():
-		if gone.Before(old) {
-			return purgeScript.Run(ctx, r.store.rdb, []string{r.store.entityKey(k, name), r.store.key(k.index)}, name, old.UnixMilli()).Err()
+	case !went.IsZero():
+		if went.Before(old) {
+			return purgeScript.Run(ctx, r.store.rdb, []string{r.store.entityKey(k, name), r.store.key(k.index), r.store.key(gone().index)}, name, old.UnixMilli()).Err()
 		}
 		return nil
 	case !moment(f["se"]).Before(r.began): // bought, or created, since the listing began

@@ -136,12 +136,16 @@ func (s *Store) List(ctx context.Context, q Query) (Page, error) {
 		return Page{}, ErrBadCursor
 	}
 	var page Page
+	of := numbers()
+	if q.Gone {
+		of = gone()
+	}
 	for after := q.Cursor; ; {
-		names, err := s.names(ctx, numbers(), digitsOf(q.StartsWith), after)
+		names, err := s.names(ctx, of, digitsOf(q.StartsWith), after, limit+1)
 		if err != nil {
 			return Page{}, fmt.Errorf("list numbers: %w", err)
 		}
-		all, err := s.entities(ctx, numbers(), names)
+		all, err := s.entities(ctx, of, names)
 		if err != nil {
 			return Page{}, fmt.Errorf("list numbers: %w", err)
 		}
@@ -162,7 +166,7 @@ func (s *Store) List(ctx context.Context, q Query) (Page, error) {
 			}
 			page.Numbers = append(page.Numbers, n)
 		}
-		if len(names) < slice {
+		if len(names) <= limit {
 			return page, nil
 		}
 		after = names[len(names)-1]
@@ -214,7 +218,7 @@ func (s *Store) KnownBefore(ctx context.Context, before time.Time) (known map[fl
 func (s *Store) Routes(ctx context.Context) ([]Route, error) {
 	var all []Route
 	for after := ""; ; {
-		names, err := s.names(ctx, routes(), "", after)
+		names, err := s.names(ctx, routes(), "", after, slice)
 		if err != nil {
 			return nil, fmt.Errorf("list routes: %w", err)
 		}
@@ -242,8 +246,8 @@ func (s *Store) Routes(ctx context.Context) ([]Route, error) {
 }
 
 // names reads a slice of an index: names with the prefix that come after a name.
-func (s *Store) names(ctx context.Context, k kind, prefix, after string) ([]string, error) {
-	by := &redis.ZRangeBy{Min: "[" + prefix, Max: "+", Count: slice}
+func (s *Store) names(ctx context.Context, k kind, prefix, after string, most int) ([]string, error) {
+	by := &redis.ZRangeBy{Min: "[" + prefix, Max: "+", Count: int64(most)}
 	if prefix != "" {
 		by.Max = "(" + prefix + "\xff"
 	}

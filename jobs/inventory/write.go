@@ -20,11 +20,12 @@ var goneLua string
 var (
 	putScript  = redis.NewScript(putLua)
 	goneScript = redis.NewScript(goneLua)
-	// KEYS 1 the entity, 2 the index; ARGV 1 name, 2 time; removes what is gone since before.
+	// KEYS 1 the entity, 2 the index, 3 gone numbers; ARGV 1 name, 2 time; removes what is gone since before.
 	purgeScript = redis.NewScript(`
 local gone = redis.call('HGET', KEYS[1], 'go')
 if not gone or tonumber(gone) >= tonumber(ARGV[2]) then return 0 end
 redis.call('DEL', KEYS[1])
+redis.call('ZREM', KEYS[3], ARGV[1])
 return redis.call('ZREM', KEYS[2], ARGV[1])`)
 	// KEYS 1 numbers by when their details were read, 2 touched numbers; ARGV 1 number.
 	touchScript = redis.NewScript(`
