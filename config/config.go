@@ -63,6 +63,10 @@ type Config struct {
 	PublicURL     URL    `env:"PUBLIC_URL" meaning:"where Flowroute can reach this HTTP API; each send then asks for its receipts there, and a receipt proves a send whose answer was lost"`
 	WebhookSecret Secret `env:"WEBHOOK_SECRET" secret:"true" file:"true" meaning:"the secret in the path of our webhooks, at least 16 characters; needed with PUBLIC_URL"`
 
+	ForwardDLRURL Secret `env:"FORWARD_DLR_URL" secret:"true" file:"true" meaning:"where the receipts that Flowroute posts to our webhook are posted on, as they came, by the role scheduler; may hold a user and a password"`
+	ForwardSMSURL Secret `env:"FORWARD_SMS_URL" secret:"true" file:"true" meaning:"the same for SMS that arrive"`
+	ForwardMMSURL Secret `env:"FORWARD_MMS_URL" secret:"true" file:"true" meaning:"the same for MMS that arrive"`
+
 	OptOutScope string `env:"OPTOUT_SCOPE,default=account" oneof:"account number" meaning:"what an opt-out of one of our numbers blocks: all of the account's, or that number alone"`
 
 	SegmentPrice  Nanodollars `env:"SEGMENT_PRICE,default=0.0040" meaning:"USD per segment, for estimates"`

@@ -65,6 +65,8 @@ func (c *Config) contradictions(known []*Problem) []*Problem {
 	refuse(c.PublicURL != "" && webhookSecret == "", "WEBHOOK_SECRET", "",
 		"must be set when PUBLIC_URL is, or anybody could forge receipts: make one with openssl rand -hex 16, the same for all processes", "PUBLIC_URL")
 
+	c.checkReceivers(refuse)
+
 	eventsSecret := c.EventsSecret.Reveal()
 	const howToSign = "make one with echo whsec_$(openssl rand -base64 32)"
 	refuse(eventsSecret != "" && !isSigningSecret(eventsSecret), "EVENTS_SECRET", "",

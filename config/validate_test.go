@@ -60,6 +60,13 @@ func TestRefused(t *testing.T) {
 		"cron zone cut short":           {map[string]string{"MDR_SYNC_CRON": "TZ=UTC"}, []string{"MDR_SYNC_CRON"}},
 		"cron that never comes":         {map[string]string{"MDR_SYNC_CRON": "0 0 30 2 *"}, []string{"MDR_SYNC_CRON"}},
 		"bool in words":                 {map[string]string{"METRICS_PUBLIC": "yes"}, []string{"METRICS_PUBLIC"}},
+		"forwarding in clear":           {map[string]string{"WEBHOOK_SECRET": hookSecret, "FORWARD_DLR_URL": "http://app:3000/"}, []string{"FORWARD_DLR_URL"}},
+		"forwarding to no url":          {map[string]string{"WEBHOOK_SECRET": hookSecret, "FORWARD_SMS_URL": "app.example.com"}, []string{"FORWARD_SMS_URL"}},
+		"forwarding with a fragment":    {map[string]string{"WEBHOOK_SECRET": hookSecret, "FORWARD_MMS_URL": "https://app.example.com/#x"}, []string{"FORWARD_MMS_URL"}},
+		"forwarding to a bad port":      {map[string]string{"WEBHOOK_SECRET": hookSecret, "FORWARD_MMS_URL": "https://app.example.com:0/"}, []string{"FORWARD_MMS_URL"}},
+		"forwarding without webhooks":   {map[string]string{"FORWARD_SMS_URL": "https://app.example.com/"}, []string{"FORWARD_SMS_URL"}},
+		"forwarding to ourselves": {map[string]string{"WEBHOOK_SECRET": hookSecret, "PUBLIC_URL": "https://sms.example.com/x", "FORWARD_SMS_URL": "https://sms.example.com/x/webhooks/flowroute/" + hookSecret + "/sms"},
+			[]string{"FORWARD_SMS_URL"}},
 		"event stream too short":        {map[string]string{"EVENTS_MAXLEN": "10"}, []string{"EVENTS_MAXLEN"}},
 		"override without sender":       {map[string]string{"RATE_OVERRIDES": "0.5/s"}, []string{"RATE_OVERRIDES"}},
 		"override of no number":         {map[string]string{"RATE_OVERRIDES": "206-555-0100=1"}, []string{"RATE_OVERRIDES"}},
@@ -82,6 +89,8 @@ func TestRefused(t *testing.T) {
 		})
 	}
 }
+
+const hookSecret = "0123456789abcdef"
 
 func TestAccepted(t *testing.T) {
 	t.Parallel()

@@ -25,7 +25,7 @@ func TestVariables(t *testing.T) {
 			file = append(file, v.Name)
 		}
 	}
-	wantFile := []string{"FR_SECRET_KEY", "REDIS_URL", "WEBHOOK_SECRET", "API_TOKENS", "EVENTS_SECRET"}
+	wantFile := []string{"FR_SECRET_KEY", "REDIS_URL", "WEBHOOK_SECRET", "FORWARD_DLR_URL", "FORWARD_SMS_URL", "FORWARD_MMS_URL", "API_TOKENS", "EVENTS_SECRET"}
 	if diff := cmp.Diff(wantFile, file); diff != "" {
 		t.Errorf("variables with _FILE (-want +got):\n%s", diff)
 	}

@@ -136,6 +136,7 @@ func (d *desk) examineWork(ctx context.Context, f *findings, now time.Time) {
 	d.examineFence(ctx, f, now)
 	d.examineRecords(ctx, f, now)
 	d.examineReceipts(ctx, f)
+	d.examineForward(ctx, f, now)
 	d.examineJobs(ctx, f, now)
 	d.examineQueues(f)
 	d.examineSyncs(ctx, f, now)

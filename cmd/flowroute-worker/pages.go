@@ -39,6 +39,7 @@ func (v *service) httpServer() (*httpapi.Server, error) {
 		Jobs: v.jobs, Redis: v.redis.producer, MetricsPublic: v.MetricsPublic, QueuesWrite: v.QueuesUIWrite,
 		Ready: v.ready, Registry: v.registry, Numbers: v.numbers, MDRs: v.records, Reconciler: v.reconcile, OptOuts: v.optOuts, Campaigns: v.campaigns, DrainTimeout: httpDrain, Logger: v.log,
 		Queues: []string{worker.QueueResend}, WebhookSecret: v.WebhookSecret.Reveal(), Wake: wakeWith(v.jobs),
+		Inbound: httpapi.Inbound{Records: v.records, Heed: v.heed}, Forward: v.keepPost,
 	}
 	clocks, err := campaign.NewClocks(v.SendingZone.Location())
 	if err != nil {

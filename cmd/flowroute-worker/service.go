@@ -14,6 +14,7 @@ import (
 	"github.com/flowroute-worker/flowroute-worker/flowroute"
 	"github.com/flowroute-worker/flowroute-worker/jobs"
 	"github.com/flowroute-worker/flowroute-worker/jobs/campaign"
+	"github.com/flowroute-worker/flowroute-worker/jobs/forward"
 	"github.com/flowroute-worker/flowroute-worker/jobs/inventory"
 	"github.com/flowroute-worker/flowroute-worker/jobs/ledger"
 	"github.com/flowroute-worker/flowroute-worker/jobs/mdr"
@@ -72,6 +73,7 @@ type service struct {
 	reconcile *reconcile.Reconciler
 	optOuts   *suppress.Store
 	campaigns *campaign.Store
+	forward   *forward.Store // nil: nobody wants what Flowroute posts
 	scheduler *scheduler.Scheduler
 	registry  *prometheus.Registry
 	otp       otpShare
@@ -121,6 +123,9 @@ func newService(ctx context.Context, s settings, r redisClients, log *slog.Logge
 	}
 	v.scheduler, err = scheduler.New(v.jobs, scheduler.Options{Entries: o.entries, LastRuns: scheduler.NewLastRuns(r.producer, ""), Logger: log})
 	if err != nil {
+		return nil, err
+	}
+	if err := v.openForward(); err != nil {
 		return nil, err
 	}
 	v.events = newRecentEvents(v.jobs, log)
@@ -217,6 +222,13 @@ func (v *service) run(ctx context.Context) error {
 		return err
 	} else if webhook != nil && v.o.roles.scheduler {
 		limits = append(limits, part{"webhook", webhook.Run})
+	}
+	if v.o.roles.scheduler {
+		forwarders, err := v.forwarders()
+		if err != nil {
+			return err
+		}
+		limits = append(limits, forwarders...)
 	}
 	v.log.InfoContext(ctx, "running", "account", v.account, "roles", v.o.roles.String())
 	return stages{intake, work, limits}.run(ctx, v.log)

@@ -90,9 +90,9 @@ func readInbound(body []byte, kind string, now time.Time) (inbound, error) {
 	return fields.message(string(object.ID), kind, mediaOf(object.Relationships, both.Included), now), nil
 }
 
-// message leaves the status out, though a post has one: to the stored copy, a record
-// with a status is a later version than one without. So that of a sync, which is
-// fuller, is kept whichever of the two is written last.
+// message is the record, as far as it is known but for the status. To the stored copy, a
+// record that says how it ended is a later version than one that does not; so whatever
+// the record of a sync says, it takes the place of this one, and never the other way.
 func (f *inboundFields) message(id, kind string, media []flowroute.Media, now time.Time) inbound {
 	m := inbound{record: flowroute.MDR{
 		ID: id, Direction: flowroute.Inbound, From: digitsOf(f.From), To: digitsOf(f.To), Body: string(f.Body), MessageType: string(f.MessageType),
