@@ -15,7 +15,8 @@ import (
 
 // Coverage says which part of Flowroute's records the copy holds.
 type Coverage struct {
-	// First is how far back the copy reaches; zero before the first sync.
+	// First is how far back the copy reaches; zero before the first sync, which lets it
+	// reach further step by step.
 	First time.Time
 	// Through is the watermark: everything between First and it was read at least
 	// once. Younger records may be there, older ones may still change.
@@ -25,14 +26,16 @@ type Coverage struct {
 	Complete time.Time
 }
 
-// coverage is how far the copy reaches, as Redis has it. Windows before closed
-// need not be read again; those from it on are in windows once they were read.
+// coverage is how far the copy reaches, as Redis has it. It is to begin at first and
+// reaches back to back by now; windows before closed need not be read again, and those
+// from it on are in windows once they were read.
 type coverage struct {
-	first, closed window
-	known         bool // there was a sync
-	epoch         int64
-	windows       map[window]windowState
-	late          time.Duration // of the syncer that wrote it
+	first, back, closed window
+
+	known   bool // there was a sync
+	epoch   int64
+	windows map[window]windowState
+	late    time.Duration // of the syncer that wrote it
 }
 
 //go:embed mark.lua
@@ -42,19 +45,22 @@ var markScript = redis.NewScript(markLua)
 
 func (s *Store) coverage(ctx context.Context) (coverage, error) {
 	pipe := s.rdb.Pipeline()
-	head, windows := pipe.HMGet(ctx, s.key("sync"), "first", "closed", "epoch", "late"), pipe.HGetAll(ctx, s.key("w"))
+	head, windows := pipe.HMGet(ctx, s.key("sync"), "first", "closed", "epoch", "late", "back"), pipe.HGetAll(ctx, s.key("w"))
 	if _, err := pipe.Exec(ctx); err != nil {
 		return coverage{}, fmt.Errorf("read coverage: %w", err)
 	}
 	c := coverage{windows: make(map[window]windowState, len(windows.Val()))}
-	numbers := make([]int64, 4)
+	numbers := make([]int64, 5)
 	for i, value := range head.Val() {
 		text, ok := value.(string)
 		if i == 0 {
 			c.known = ok
 		}
-		numbers[i], _ = strconv.ParseInt(text, 10, 64)
+		if numbers[i], _ = strconv.ParseInt(text, 10, 64); i == 4 && !ok {
+			numbers[i] = numbers[0] // a copy that was begun by a version without it
+		}
 	}
+	c.back = window(numbers[4])
 	c.first, c.closed, c.epoch, c.late = window(numbers[0]), window(numbers[1]), numbers[2], time.Duration(numbers[3])*time.Millisecond
 	for field, value := range windows.Val() {
 		w, err := strconv.ParseInt(field, 10, 64)
@@ -68,24 +74,25 @@ func (s *Store) coverage(ctx context.Context) (coverage, error) {
 	return c, nil
 }
 
-// reach makes the coverage begin at w, or earlier as it did before, and forgets
-// what was read from w on.
-func (s *Store) reach(ctx context.Context, c coverage, w window) error {
+// reach makes it the goal that the coverage begins at w, or earlier as it did before, and
+// forgets what was read from w on. For a name it does so once. next is the window after
+// the present one, from which a first sync begins.
+func (s *Store) reach(ctx context.Context, c coverage, w, next window, name string) error {
 	forget := []any{}
 	for known := range c.windows {
-		if known >= w {
+		if known >= max(w, c.back) {
 			forget = append(forget, int64(known))
 		}
 	}
-	args := append([]any{"reach", c.epoch, int64(w)}, forget...)
+	args := append([]any{"reach", c.epoch, int64(w), int64(next), name}, forget...)
 	return s.mark(ctx, args)
 }
 
 // read notes that the windows of a span were read, and from which window on there
 // is more to read.
 func (s *Store) read(ctx context.Context, c *coverage, late time.Duration, done span, closed window) error {
-	args := []any{"read", c.epoch, int64(closed), late.Milliseconds()}
-	for w := done.from; w <= done.to; w++ {
+	args := []any{"read", c.epoch, int64(closed), late.Milliseconds(), int64(c.back)}
+	for w := max(done.from, closed); w <= done.to; w++ {
 		st := c.windows[w]
 		args = append(args, int64(w), st.read.UnixMilli(), st.open)
 	}
@@ -126,12 +133,12 @@ func (s *Store) mark(ctx context.Context, args []any) error {
 // Coverage reports which part of Flowroute's records the copy holds.
 func (s *Store) Coverage(ctx context.Context) (Coverage, error) {
 	c, err := s.coverage(ctx)
-	if err != nil || !c.known {
+	now := s.now()
+	if err != nil || !c.known || c.back > windowOf(now) {
 		return Coverage{}, err
 	}
-	now := s.now()
 	r := rules{late: c.late, retention: s.retention}
-	first := max(c.first, windowOf(now.Add(-s.retention))+1)
+	first := max(c.back, windowOf(now.Add(-s.retention))+1)
 	return Coverage{First: first.start(), Through: r.through(c, now), Complete: r.complete(c, now)}, nil
 }
 
@@ -145,27 +152,45 @@ func (s *Store) Watermark(ctx context.Context) (time.Time, error) {
 // LastSync is the report of the last sync that came to its end; zero before the
 // first one.
 func (s *Store) LastSync(ctx context.Context) (Report, error) {
-	stored, err := s.rdb.HGet(ctx, s.key("sync"), "last").Bytes()
+	return s.reportAt(ctx, "last")
+}
+
+// Running is what the sync that is at work has done; zero when none is. Of one that died
+// it stays until the next one begins: Started and Duration say how old it is.
+func (s *Store) Running(ctx context.Context) (Report, error) {
+	return s.reportAt(ctx, "running")
+}
+
+func (s *Store) reportAt(ctx context.Context, field string) (Report, error) {
+	stored, err := s.rdb.HGet(ctx, s.key("sync"), field).Bytes()
 	if errors.Is(err, redis.Nil) {
 		return Report{}, nil
 	}
 	if err != nil {
-		return Report{}, fmt.Errorf("read last sync: %w", err)
+		return Report{}, fmt.Errorf("read report of sync: %w", err)
 	}
 	var r Report
 	if err := json.Unmarshal(stored, &r); err != nil {
-		return Report{}, fmt.Errorf("read last sync: %w", err)
+		return Report{}, fmt.Errorf("read report of sync: %w", err)
 	}
 	return r, nil
 }
 
-func (s *Store) setLastSync(ctx context.Context, r Report) error {
+// keepReport stores the report of a sync that is at work, or came to its end.
+func (s *Store) keepReport(ctx context.Context, r Report, over bool) error {
 	b, err := json.Marshal(r)
 	if err != nil {
 		return err
 	}
-	if err := s.rdb.HSet(ctx, s.key("sync"), "last", b).Err(); err != nil {
-		return fmt.Errorf("write last sync: %w", err)
+	pipe := s.rdb.TxPipeline()
+	if over {
+		pipe.HSet(ctx, s.key("sync"), "last", b)
+		pipe.HDel(ctx, s.key("sync"), "running")
+	} else {
+		pipe.HSet(ctx, s.key("sync"), "running", b)
+	}
+	if _, err := pipe.Exec(ctx); err != nil {
+		return fmt.Errorf("write report of sync: %w", err)
 	}
 	return nil
 }

@@ -56,6 +56,7 @@ func (s *Syncer) Handle(ctx context.Context, job ledger.Job) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
+	request.Name = job.ID.String()
 	report, err := s.Sync(ctx, request)
 	result, jsonErr := json.Marshal(report)
 	if err == nil {

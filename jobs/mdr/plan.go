@@ -11,8 +11,8 @@ const (
 	secondReading = 30 * time.Minute
 	// The newest window is not left alone for longer while older ones are read.
 	freshFor = 5 * time.Minute
-	// One reading takes at least one window and at most a day.
-	longestSpan = int(day / windowLength)
+	// One reading takes at least one window and at most a week.
+	longestSpan = int(week / windowLength)
 )
 
 func windowOf(t time.Time) window {
@@ -38,6 +38,8 @@ type windowState struct {
 type rules struct {
 	overlap, late, openFor time.Duration
 	retention              time.Duration
+	// unknown: a message was posted in it of which nobody knows whether it was accepted
+	unknown map[window]bool
 }
 
 // span is a row of windows, both included.
@@ -60,7 +62,7 @@ func (r rules) due(w window, st windowState, known bool, now, began time.Time) b
 			return true
 		}
 	}
-	if !st.open || !st.read.Before(end.Add(r.openFor)) {
+	if !r.open(w, st) || !st.read.Before(end.Add(r.openFor)) {
 		return false
 	}
 	next := end.Add(2 * st.read.Sub(end))
@@ -69,6 +71,9 @@ func (r rules) due(w window, st windowState, known bool, now, began time.Time) b
 	}
 	return !now.Before(next)
 }
+
+// open reports whether a window may yet bring what somebody waits for.
+func (r rules) open(w window, st windowState) bool { return st.open || r.unknown[w] }
 
 // last reports whether a reading now is one after which a window may be done. It
 // must be a sure one; those before are followed by another anyway.
@@ -79,12 +84,13 @@ func (r rules) last(w window, now time.Time) bool {
 // done reports whether a window need not be read again, ever.
 func (r rules) done(w window, st windowState) bool {
 	end := w.end()
-	return !st.read.Before(end.Add(max(secondReading, r.late))) && (!st.open || !st.read.Before(end.Add(r.openFor)))
+	return !st.read.Before(end.Add(max(secondReading, r.late))) && (!r.open(w, st) || !st.read.Before(end.Add(r.openFor)))
 }
 
 // next is what to read now, at most longest windows; false: nothing is due. The
 // newest window comes first, but never twice in a row: else it would keep a slow
-// sync from everything else.
+// sync from everything else. Then come the windows that are due, the oldest first, and
+// last those into which the copy is yet to grow, the newest first.
 func (r rules) next(c coverage, now, began time.Time, longest int, before span) (span, bool) {
 	due := func(w window) bool {
 		st, known := c.windows[w]
@@ -111,16 +117,53 @@ func (r rules) next(c coverage, now, began time.Time, longest int, before span) 
 		}
 		return s, true
 	}
-	return span{}, false
+	return r.further(c, now, longest)
+}
+
+// further is the next span into which the copy grows. A span is of one kind: one reading
+// of its windows is enough, or it is not.
+func (r rules) further(c coverage, now time.Time, longest int) (span, bool) {
+	goal := r.goal(c, now)
+	if c.back <= goal {
+		return span{}, false
+	}
+	kind := func(w window) [2]bool { return [2]bool{r.last(w, now), w < r.settled(now)} }
+	s := span{c.back - 1, c.back - 1}
+	for s.from > goal && s.length() < longest && kind(s.from-1) == kind(s.to) {
+		s.from--
+	}
+	return s, true
+}
+
+// goal is the first window that the copy is to reach.
+func (r rules) goal(c coverage, now time.Time) window {
+	return max(c.first, windowOf(now.Add(-r.retention))+1)
+}
+
+// settled is the window before which one reading is enough, whatever is in them.
+func (r rules) settled(now time.Time) window { return windowOf(now.Add(-r.openFor)) }
+
+// left is how many windows were never read.
+func (r rules) left(c coverage, now time.Time) (n int) {
+	for w := r.low(c, now); w < windowOf(now); w++ {
+		if _, known := c.windows[w]; !known {
+			n++
+		}
+	}
+	return n + max(0, int(c.back-r.goal(c, now)))
 }
 
 // low is the first window that is kept in step.
 func (r rules) low(c coverage, now time.Time) window {
-	return max(c.closed, windowOf(now.Add(-r.retention))+1)
+	return max(c.closed, c.back, windowOf(now.Add(-r.retention))+1)
 }
 
-// close moves the coverage's closed end over the windows that are done.
+// close moves the coverage's closed end over the windows that are done. While the copy
+// grows into windows that may be open, those above must not be forgotten.
 func (r rules) close(c coverage, now time.Time) window {
+	if c.back > r.goal(c, now) && c.back > r.settled(now) {
+		return c.back
+	}
 	w := r.low(c, now)
 	for {
 		st, known := c.windows[w]

@@ -145,7 +145,7 @@ func TestAnEndIsNotLost(t *testing.T) {
 
 func TestHandle(t *testing.T) {
 	t.Parallel()
-	r := setup(t, flowroutetest.Options{}, mdr.SyncerOptions{})
+	r := setup(t, flowroutetest.Options{}, mdr.SyncerOptions{FirstReach: 24 * time.Hour})
 	r.plant(r.clock.now().Add(-30 * time.Hour))
 	r.plant(r.clock.now().Add(-time.Hour))
 	for _, tt := range []struct {
@@ -157,7 +157,7 @@ func TestHandle(t *testing.T) {
 		{"a duration", `{"v":1,"since":"48h","key":"k"}`, 1},
 		{"a time", `{"v":1,"since":"` + r.clock.now().Add(-48*time.Hour).Format(time.RFC3339Nano) + `"}`, 0},
 	} {
-		result, err := r.syncer.Handle(t.Context(), ledger.Job{Payload: []byte(tt.payload)})
+		result, err := r.syncer.Handle(t.Context(), ledger.Job{ID: ledger.NewID(), Payload: []byte(tt.payload)})
 		if err != nil {
 			t.Errorf("%s: %v", tt.name, err)
 			continue

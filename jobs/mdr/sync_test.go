@@ -155,9 +155,9 @@ func (r *rig) coverage() mdr.Coverage {
 
 func TestFirstSyncAndThoseAfterIt(t *testing.T) {
 	t.Parallel()
-	r := setup(t, flowroutetest.Options{}, mdr.SyncerOptions{PageSize: 50})
+	r := setup(t, flowroutetest.Options{}, mdr.SyncerOptions{PageSize: 50, FirstReach: 24 * time.Hour})
 	r.plantMany(600, 23*time.Hour)
-	r.plant(r.clock.now().Add(-26 * time.Hour)) // a day back is the default
+	r.plant(r.clock.now().Add(-26 * time.Hour))
 	if got := r.coverage(); got != (mdr.Coverage{}) {
 		t.Errorf("before the first sync: got %+v, want none", got)
 	}

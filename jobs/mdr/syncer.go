@@ -18,7 +18,8 @@ type SyncerOptions struct {
 	Overlap    time.Duration // a window is read at each sync until so long after its end. Defaults to 5 m.
 	Late       time.Duration // after so long no row comes late any more. Defaults to 6 h.
 	OpenFor    time.Duration // after so long a message without an end stays so. Defaults to 72 h.
-	FirstReach time.Duration // how far back the first sync goes. Defaults to 24 h.
+	FirstReach time.Duration // how far back the first sync goes. Defaults to the store's retention.
+	Slice      time.Duration // a sync that takes longer leaves the rest to the next one. Defaults to 20 m.
 	PageSize   int           // rows asked for at once; a page is what is held in memory. Defaults to 1000.
 	RetryWait  time.Duration // before a page that failed is asked for again; doubles. Defaults to 1 s.
 	Lease      time.Duration // a sync that died keeps others out for so long. Defaults to 30 s.
@@ -32,9 +33,11 @@ type SyncerOptions struct {
 	Logger  *slog.Logger // Defaults to none.
 }
 
-// Refiner learns how messages ended; [ledger.Ledger] is one.
+// Refiner learns how messages ended, and says of which it does not know whether they were
+// accepted; [ledger.Ledger] is one.
 type Refiner interface {
 	Refine(ctx context.Context, receipts []ledger.Receipt) ([]ledger.Refined, error)
+	Unresolved(ctx context.Context, limit int64) ([]ledger.Job, error)
 }
 
 // Syncer keeps the copy in step. It is safe for concurrent use; of all processes
@@ -59,7 +62,7 @@ func NewSyncer(store *Store, api *flowroute.Client, refiner Refiner, o SyncerOpt
 		std   time.Duration
 	}{
 		{&o.Overlap, 5 * time.Minute}, {&o.Late, 6 * time.Hour}, {&o.OpenFor, 72 * time.Hour},
-		{&o.FirstReach, 24 * time.Hour}, {&o.RetryWait, time.Second}, {&o.Lease, 30 * time.Second},
+		{&o.FirstReach, store.retention}, {&o.Slice, 20 * time.Minute}, {&o.RetryWait, time.Second}, {&o.Lease, 30 * time.Second},
 	} {
 		if *d.value == 0 {
 			*d.value = d.std
@@ -87,6 +90,8 @@ type SyncRequest struct {
 	// Since makes it read everything from then on, whatever was read before. Zero:
 	// what is due.
 	Since time.Time
+	// Name makes a request that is repeated go on where it was; Since counts once.
+	Name string
 }
 
 // Report says what a sync did.
@@ -103,14 +108,21 @@ type Report struct {
 	Requests    int           `json:"requests"` // pages, and failed tries to read one
 	JobsRefined int           `json:"jobs_refined"`
 	Duration    time.Duration `json:"duration_ns"`
+	First       time.Time     `json:"first,omitzero"`    // [Coverage.First] afterwards
 	Through     time.Time     `json:"through,omitzero"`  // [Coverage.Through] afterwards
 	Complete    time.Time     `json:"complete,omitzero"` // [Coverage.Complete] afterwards
-	Skipped     bool          `json:"skipped,omitempty"`
-	Warning     string        `json:"warning,omitempty"`
+	// Left is how many windows of 15 minutes were never read, for the next sync to go on
+	// with; Goal is how far back they lie, and Remaining how long they may take.
+	Left      int           `json:"windows_left,omitempty"`
+	Goal      time.Time     `json:"goal,omitzero"`
+	Remaining time.Duration `json:"remaining_ns,omitempty"`
+	Skipped   bool          `json:"skipped,omitempty"`
+	Warning   string        `json:"warning,omitempty"`
 }
 
 // Sync reads what is due. It may be stopped at any time: what was read wholly
-// counts, and the next sync goes on.
+// counts, and the next sync goes on. One that finds very much to read, such as the first
+// one, leaves some of it to the next: Left in its report is then not 0.
 //
 // When another sync is at work, one without Since does nothing and says so in its
 // report: the other one reads what is due, and the next tick is near. One with
@@ -143,14 +155,19 @@ func (s *Syncer) sync(ctx context.Context, r SyncRequest, report *Report) error 
 	if err != nil {
 		return err
 	}
-	before := span{from: -1, to: -1}
-	for longest := firstSpan; ; {
+	rules := s.rules
+	if rules.unknown, err = s.unknown(ctx); err != nil {
+		return err
+	}
+	before, fresh := span{from: -1, to: -1}, 0
+	for longest := firstSpan; s.now().Sub(report.Started) < s.o.Slice; {
 		now := s.now()
-		next, ok := s.rules.next(c, now, report.Started, longest, before)
+		next, ok := rules.next(c, now, report.Started, longest, before)
 		if !ok {
 			break
 		}
-		read, err := s.read(ctx, &c, next, now, report)
+		missing := rules.left(c, now)
+		read, err := s.read(ctx, rules, &c, next, now, report)
 		if errors.Is(err, ErrListMoved) && next.length() > 1 {
 			longest = next.length() / 2 // fewer pages, less time for rows to move
 			continue
@@ -160,16 +177,64 @@ func (s *Syncer) sync(ctx context.Context, r SyncRequest, report *Report) error 
 		}
 		longest = adapt(longest, next, read)
 		before = next
+		fresh += max(0, missing-rules.left(c, now))
+		s.progress(rules, c, fresh, report)
+		if err := s.store.keepReport(ctx, *report, false); err != nil {
+			return err
+		}
 	}
-	now := s.now()
-	report.Through, report.Complete = s.rules.through(c, now), s.rules.complete(c, now)
-	report.Duration = now.Sub(report.Started)
-	return s.store.setLastSync(ctx, *report)
+	s.progress(rules, c, fresh, report)
+	if err := s.store.indexOlder(ctx); err != nil {
+		return err
+	}
+	report.Duration = s.now().Sub(report.Started)
+	return s.store.keepReport(ctx, *report, true)
 }
 
-// begin reads how far the copy reaches, and makes it reach where this sync is to
-// begin.
+// progress notes how far the copy reaches, and how long the rest may take when fresh
+// windows were read for the first time by now.
+func (s *Syncer) progress(rules rules, c coverage, fresh int, report *Report) {
+	now := s.now()
+	report.Duration = now.Sub(report.Started)
+	report.First, report.Through, report.Complete = max(c.back, rules.goal(c, now)).start(), rules.through(c, now), rules.complete(c, now)
+	report.Left, report.Goal, report.Remaining = rules.left(c, now), time.Time{}, 0
+	if report.Left == 0 {
+		return
+	}
+	report.Goal = rules.goal(c, now).start()
+	if fresh > 0 {
+		report.Remaining = time.Duration(float64(report.Duration) / float64(fresh) * float64(report.Left)).Round(time.Second)
+	}
+}
+
+const (
+	mostUnknown = 1000
+	// How far Flowroute's time of a message may be from ours.
+	clockSkew = 2 * time.Minute
+)
+
+// unknown are the windows in which messages were posted whose outcome nobody knows.
+func (s *Syncer) unknown(ctx context.Context) (map[window]bool, error) {
+	jobs, err := s.refiner.Unresolved(ctx, mostUnknown)
+	if err != nil {
+		return nil, err
+	}
+	windows := map[window]bool{}
+	for _, job := range jobs {
+		for _, change := range job.History {
+			if change.State == ledger.Sending {
+				windows[windowOf(change.At.Add(-clockSkew))], windows[windowOf(change.At.Add(clockSkew))] = true, true
+			}
+		}
+	}
+	return windows, nil
+}
+
+// begin reads how far the copy reaches, and sets how far it is to.
 func (s *Syncer) begin(ctx context.Context, r SyncRequest, now time.Time) (coverage, error) {
+	if err := s.store.prepare(ctx); err != nil {
+		return coverage{}, err
+	}
 	c, err := s.store.coverage(ctx)
 	if err != nil || c.known && r.Since.IsZero() {
 		return c, err
@@ -181,7 +246,7 @@ func (s *Syncer) begin(ctx context.Context, r SyncRequest, now time.Time) (cover
 	since = maxTime(minTime(since, now), now.Add(-s.store.retention))
 	// A repeated command finds that it was done, and answers the same as one that
 	// was outrun; in both cases what Redis has now is what counts.
-	if err := s.store.reach(ctx, c, windowOf(since)); err != nil && !errors.Is(err, errOutrun) {
+	if err := s.store.reach(ctx, c, windowOf(since), windowOf(now)+1, r.Name); err != nil && !errors.Is(err, errOutrun) {
 		return c, err
 	}
 	return s.store.coverage(ctx)
@@ -193,7 +258,7 @@ const firstSpan = 4
 // a span is what is read again when something fails.
 func adapt(longest int, read span, p pass) int {
 	switch {
-	case p.pages > 8:
+	case p.pages > 16:
 		return max(1, read.length()/2)
 	case p.pages == 1 && read.length() == longest:
 		return min(2*longest, longestSpan)
@@ -202,7 +267,7 @@ func adapt(longest int, read span, p pass) int {
 }
 
 // read reads a span, stores it, and notes that it was read.
-func (s *Syncer) read(ctx context.Context, c *coverage, next span, now time.Time, report *Report) (pass, error) {
+func (s *Syncer) read(ctx context.Context, rules rules, c *coverage, next span, now time.Time, report *Report) (pass, error) {
 	open := map[window]bool{}
 	keep := func(ctx context.Context, page []flowroute.MDR) error {
 		put, err := s.store.put(ctx, page, func(ctx context.Context, ended []*Record) error {
@@ -220,14 +285,20 @@ func (s *Syncer) read(ctx context.Context, c *coverage, next span, now time.Time
 		return err
 	}
 	from := reader{api: s.api, pageSize: s.o.PageSize, retry: s.o.RetryWait, giveUp: s.o.GiveUp, report: report, now: s.now}
-	p, err := from.read(ctx, next, s.rules.last(next.from, now), keep)
+	p, err := from.read(ctx, next, rules.last(next.from, now), keep)
 	if err != nil {
 		return p, err
 	}
 	for w := next.from; w <= next.to; w++ {
 		c.windows[w] = windowState{read: p.began, open: open[w]}
 	}
-	if err := s.store.read(ctx, c, s.rules.late, next, s.rules.close(*c, now)); err != nil {
+	if next.from < c.back {
+		c.back = next.from
+		if next.to >= rules.settled(now) {
+			c.closed = next.from
+		}
+	}
+	if err := s.store.read(ctx, c, rules.late, next, rules.close(*c, now)); err != nil {
 		return p, err
 	}
 	report.Read, report.Windows = report.Read+p.rows, report.Windows+next.length()
