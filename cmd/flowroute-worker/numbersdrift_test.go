@@ -155,6 +155,8 @@ func TestChangedSince(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	b.run("numbers", "list", "--changed-since", "1h").want(t, exitDone, "", "nothing changed since")
+	b.run("numbers", "list", "--starts-with", "seattle").want(t, exitUsage, "", "give digits, like 206 or +1206")
+	b.run("numbers", "show", "+12065550199").want(t, exitFailed, "", "+12065550199 is not in the stored copy of the account's numbers; --live asks Flowroute")
 	b.run("numbers", "list", "--changed-since", "soon").want(t, exitUsage, "", "--changed-since")
 	b.run("numbers", "list", "--changed-since", "1h", "--gone").want(t, exitUsage, "", "--gone or --changed-since")
 	store, err := inventory.New(b.db.Client(), inventory.Options{})

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -49,6 +50,9 @@ on instead, with the times at which a sync noticed it, oldest first.`,
 	changedSince := cmd.Flags().String("changed-since", "", "what changed from then on: how long ago, or a time like 2026-01-31T15:04:05Z")
 	jsonOut := asJSON(cmd)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		if strings.Trim(strings.TrimPrefix(q.StartsWith, "+"), "0123456789") != "" {
+			return &usageError{err: fmt.Errorf("--starts-with %.40q: give digits, like 206 or +1206", q.StartsWith), path: cmd.CommandPath()}
+		}
 		var since time.Time
 		if *changedSince != "" {
 			var err error
@@ -182,8 +186,11 @@ func storedNumber(ctx context.Context, d *desk, number flowroute.E164) (httpapi.
 		return httpapi.NumberView{}, err
 	}
 	n, err := store.Get(ctx, number)
+	if errors.Is(err, inventory.ErrNotFound) {
+		return httpapi.NumberView{}, fmt.Errorf("%s is not in the stored copy of the account's numbers; --live asks Flowroute", number)
+	}
 	if err != nil {
-		return httpapi.NumberView{}, fmt.Errorf("stored copy: %w; --live asks Flowroute", err)
+		return httpapi.NumberView{}, err
 	}
 	return httpapi.ViewNumber(n), nil
 }

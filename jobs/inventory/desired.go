@@ -61,6 +61,8 @@ func ReadDesired(r io.Reader) ([]Desired, []RowError, error) {
 		return nil, nil, &RowError{Text: fmt.Sprintf("more than %d MiB: this is no file of numbers", maxDesired>>20)}
 	case !utf8.Valid(content):
 		return nil, nil, &RowError{Text: "not UTF-8: save it as CSV UTF-8"}
+	case bytes.HasPrefix(bytes.TrimSpace(content), []byte("{")), bytes.HasPrefix(bytes.TrimSpace(content), []byte("[")):
+		return nil, nil, &RowError{Text: "this looks like JSON: the file is CSV, and its first line names the columns, number,alias,primary,failover"}
 	}
 	rows := csv.NewReader(bytes.NewReader(content))
 	rows.Comma, rows.Comment, rows.TrimLeadingSpace, rows.FieldsPerRecord = separator(content), '#', true, -1
@@ -136,6 +138,8 @@ func columnsOf(header []string) ([]int, error) {
 		name = strings.TrimSuffix(strings.ToLower(strings.TrimSpace(name)), "_route")
 		which := slices.Index(columnNames(), name)
 		switch {
+		case which < 0 && isNumber(name):
+			return nil, fmt.Errorf("the first line has to name the columns, %s", strings.Join(columnNames(), ","))
 		case which < 0:
 			return nil, fmt.Errorf("no column is called %.40q: there are %s", header[i], strings.Join(columnNames(), ", "))
 		case at[which] >= 0:
@@ -147,6 +151,11 @@ func columnsOf(header []string) ([]int, error) {
 		return nil, errors.New("no column is called number")
 	}
 	return at, nil
+}
+
+func isNumber(text string) bool {
+	_, err := flowroute.ParseE164(text)
+	return err == nil
 }
 
 func readDesired(cells []string, at []int, width int) (d Desired, wrong string) {

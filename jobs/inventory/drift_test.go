@@ -59,7 +59,9 @@ func TestReadDesiredSaysWhatIsWrong(t *testing.T) {
 	t.Parallel()
 	for name, tt := range map[string]struct{ text, file, row string }{
 		"empty":             {"", "empty:", ""},
-		"no header":         {"+12065550100,office\n", `line 1: no column is called "+12065550100": there are number, alias, primary, failover`, ""},
+		"no header":         {"+12065550100,office\n", "line 1: the first line has to name the columns, number,alias,primary,failover", ""},
+		"another column":    {"number,color\n", `line 1: no column is called "color": there are number, alias, primary, failover`, ""},
+		"json":              {`[{"number":"+12065550100"}]`, "this looks like JSON: the file is CSV", ""},
 		"no number":         {"alias,primary\n", "line 1: no column is called number", ""},
 		"column twice":      {"number,alias,alias\n", "line 1: two columns are called alias", ""},
 		"not text":          {"number\n\xff\n", "not UTF-8", ""},
