@@ -86,6 +86,7 @@ const (
 	whyPending  why = "id_pending"     // an accepted message is not among the records
 	whyTheirs   why = "other_job"      // a record of the pair is likely another open message's
 	whyNear     why = "near_match"     // a record of the pair is nobody's
+	whyPart     why = "perhaps_part"   // a late record may be a further one of another MMS
 	whyReach    why = "reach"          // the ledger's memory does not go back to the first intent
 	whyMissing  why = "missing"        // accepted messages are not among the records
 	whyLag      why = "lag"            // records came too late in the last day
@@ -109,6 +110,7 @@ type decision struct {
 	why     why           // empty: nothing is left open
 	// candidates are the records that a person has to look at.
 	candidates []record
+	doubts     []doubt
 }
 
 func wait(w why) decision { return decision{why: w} }
@@ -129,7 +131,7 @@ func decide(q question) decision {
 	}
 	if len(open) == 0 {
 		found := q.match() // late records of messages that were put back, or are with a person
-		return decision{claims: found.claims, surplus: found.surplus}
+		return decision{claims: found.claims, surplus: found.surplus, doubts: found.doubts}
 	}
 	for _, m := range open {
 		if q.read.began.Before(m.ready) || m.watched < q.rules.settle {
@@ -148,7 +150,7 @@ func decide(q question) decision {
 		return q.waitOr(open, ledger.ReasonNotCurrent, whyClock, nil)
 	}
 	found := q.match()
-	d := decision{claims: found.claims, surplus: found.surplus}
+	d := decision{claims: found.claims, surplus: found.surplus, doubts: found.doubts}
 	if len(found.left) == 0 {
 		return d
 	}

@@ -95,6 +95,7 @@ type want struct {
 	rest    ledger.Rest
 	reason  ledger.Reason
 	why     why
+	doubts  []doubt
 }
 
 func gets(name byte, mdr string) ledger.Claim { return ledger.Claim{ID: id(name), MDR: mdr} }
@@ -108,6 +109,11 @@ func reviews(reason ledger.Reason, w why) want {
 }
 
 func found(claims ...ledger.Claim) want { return want{claims: claims} }
+
+// doubts says that of a message put back nobody can tell whether this record is its.
+func doubts(name byte, mdr string) func(*want) {
+	return func(w *want) { w.doubts = append(w.doubts, doubt{id(name), record{mdr: mdr}}) }
+}
 
 func (w want) but(change func(*want)) want { change(&w); return w }
 
@@ -229,16 +235,23 @@ func TestDecide(t *testing.T) {
 		"40 after a twin's MMS":     {ask(a, beside(-10), rec("r1", 1, mms)), found(gets('a', "r1"))},
 		"40 beside, not current":    {ask(a, beside(1), rec("r1", 1, mms), lacks(100)), waits(whyMissing)},
 		"40 beside, accepted":       {ask(job('a', ledger.Accepted, 0), beside(1), rec("r1", 1, mms)), found(gets('a', "r1"))},
-		"40 beside, put back":       {ask(job('p', ledger.Queued, 0), beside(1), rec("r1", 1, mms)), found(gets('p', "r1"))},
-		"40 beside its own":         {ask(a, rec("r1", 1, failed), rec("r2", 2)), found(gets('a', "r2"))},
-		"40 not current":            {ask(a, rec("r1", 1, failed), lacks(100)), waits(whyMissing)},
-		"40 it is another message":  {ask(a, rec("r1", 1, failed, claimed)), none},
+		"40 beside, put back":       {ask(job('p', ledger.Queued, 0), beside(1), rec("r1", 1, mms)), want{}.but(doubts('p', "r1"))},
+		"40 a twin's part, put back": {ask(job('a', ledger.Accepted, 1), job('p', ledger.Queued, 0), rec("r1", 2, mms), rec("r2", 3, mms)),
+			found(gets('a', "r1")).but(doubts('p', "r2"))},
+		"40 two parts, put back":   {ask(job('p', ledger.Queued, 0), rec("r1", 2, mms), rec("r2", 3, mms)), found(gets('p', "r1"), gets('p', "r2"))},
+		"40 beside, with a person": {ask(job('p', ledger.Review, 0), beside(1), rec("r1", 1, mms)), want{}},
+		"40 beside its own":        {ask(a, rec("r1", 1, failed), rec("r2", 2)), found(gets('a', "r2"))},
+		"40 not current":           {ask(a, rec("r1", 1, failed), lacks(100)), waits(whyMissing)},
+		"40 it is another message": {ask(a, rec("r1", 1, failed, claimed)), none},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			d := decide(c.q)
-			got := want{d.claims, d.surplus, d.rest, d.reason, d.why}
-			if diff := cmp.Diff(c.want, got, cmp.AllowUnexported(want{})); diff != "" {
+			got := want{d.claims, d.surplus, d.rest, d.reason, d.why, nil}
+			for _, in := range d.doubts {
+				got.doubts = append(got.doubts, doubt{in.id, record{mdr: in.record.mdr}})
+			}
+			if diff := cmp.Diff(c.want, got, cmp.AllowUnexported(want{}, doubt{}, record{})); diff != "" {
 				t.Errorf("(-want +got)\n%s", diff)
 			}
 			if d.rest == ledger.RestReview && d.reason == "" {

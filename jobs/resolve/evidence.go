@@ -106,6 +106,8 @@ func explain(w why) string {
 		return "the message was accepted, but there is no record of it"
 	case whyTheirs, whyNear:
 		return "a record of these two numbers is nobody's, and differs in its text or was refused"
+	case whyPart:
+		return "its post was proven absent, and since then a record has come that may be of it, or a further one of another MMS to the same number"
 	case whyReach:
 		return "the ledger's memory of accepted messages does not go back to the first post"
 	case whyMissing:

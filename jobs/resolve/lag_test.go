@@ -1,6 +1,9 @@
 package resolve_test
 
 import (
+	"context"
+	"errors"
+	"strings"
 	"testing"
 	"time"
 
@@ -139,4 +142,29 @@ func TestClocks(t *testing.T) {
 			}
 		})
 	}
+}
+
+// A record of an MMS that was proven absent comes late, beside the record of another MMS
+// to the same number: it may be a further one of that. Nobody can tell, so the message,
+// which is queued again, is not posted, and not taken for sent either: a person looks.
+func TestLateRecordBesideAnotherMMS(t *testing.T) {
+	t.Parallel()
+	b := setup(t, options{resolve: func(o *resolve.Options) {
+		o.Nudge = func(context.Context, ledger.Job) error { return errors.New("asynq is away") } // it stays queued
+	}})
+	isMMS := true
+	late := b.lost([]string{"reset-before"}, jobs.Message{Body: "late", IsMMS: &isMMS})[0]
+	stop := b.chat()
+	b.until(late, ledger.Queued)
+	b.until(b.send(jobs.Message{Body: "beside", IsMMS: &isMMS}), ledger.Accepted)
+	if _, err := b.sim.Plant(flowroutetest.Record{From: ours, To: theirs, Body: "x", MMS: true, Timestamp: b.get(late).FirstTried.Add(100 * time.Millisecond)}); err != nil {
+		t.Fatal(err)
+	}
+	b.lost([]string{"accepted-then-cut"}, jobs.Message{Body: "next"}) // has the pair's records read
+	job := b.until(late, ledger.Accepted, ledger.Review)
+	stop()
+	if job.State != ledger.Review || job.Reason != ledger.ReasonNearMatch || !strings.Contains(string(job.Evidence), "perhaps_part") {
+		t.Errorf("got %s (%s) %s, want review with the record as evidence", job.State, job.Reason, job.Evidence)
+	}
+	b.wantTaken("late", 0)
 }

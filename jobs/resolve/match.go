@@ -15,6 +15,14 @@ type match struct {
 	left    []member // open ones without a record
 	more    []record // of the text, more than were ever posted
 	near    []record // nobody's, and not to be claimed
+	doubts  []doubt
+}
+
+// doubt is a message that was put back, and a record that has come since: it may be the
+// message's, or a further one of another MMS that has one.
+type doubt struct {
+	id     ledger.ID
+	record record
 }
 
 // match gives the records of the text to the messages of the group: first to those
@@ -36,7 +44,7 @@ func (q question) match() match {
 		since := members[i].first.Add(-q.read.margin)
 		at := slices.IndexFunc(free, func(r record) bool {
 			// Of an MMS the record does not say which it is, and behind a fence Redis may have lost others.
-			sure := !r.mms || !more && turn(members[i]) == turnAccepted || !q.read.fenced && (!more && turn(members[i]) != turnUnknown || !parts.of(r))
+			sure := !r.mms || !more && turn(members[i]) == turnAccepted || !q.read.fenced && !parts.of(r)
 			return sure && q.may(members[i], r)
 		})
 		if at < 0 {
@@ -53,8 +61,13 @@ func (q question) match() match {
 		given[i]++
 		return true
 	}
-	for i := range members {
-		give(i, false)
+	for i, m := range members {
+		if give(i, false) || turn(m) != turnQueued || q.read.fenced {
+			continue
+		}
+		if at := slices.IndexFunc(free, func(r record) bool { return r.mms && q.may(m, r) }); at >= 0 {
+			found.doubts = append(found.doubts, doubt{m.ID, free[at]})
+		}
 	}
 	for i, m := range members {
 		for !q.read.fenced && given[i]+m.held < m.Attempt && give(i, true) { // behind a fence it may be a lost twin's
@@ -66,7 +79,7 @@ func (q question) match() match {
 	}
 	q.unsure(&found, members, mine)
 	further := parts.take(&free)
-	if len(found.left) == 0 && !q.read.fenced { // behind a fence it may be a lost one's only record
+	if len(found.left) == 0 && len(found.doubts) == 0 && !q.read.fenced { // behind a fence it may be a lost one's only record
 		found.claims = append(found.claims, parts.claims(further)...)
 	} else {
 		found.near = append(found.near, further...)

@@ -81,7 +81,7 @@ func wrong(q question, d decision) string {
 			return "a record that is not to be claimed"
 		case q.records[i].at.Before(q.members[m].first.Add(-q.read.margin)):
 			return "a record from before the first intent"
-		case q.records[i].mms && q.members[m].State == ledger.Unknown && !q.members[m].pinned && partOfAnother(q, d, c):
+		case q.records[i].mms && turn(q.members[m]) != turnAccepted && partOfAnother(q, d, c):
 			return "a record that may be a part of another's"
 		}
 	}

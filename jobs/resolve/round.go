@@ -151,11 +151,14 @@ func (r *Resolver) unreadable(ctx context.Context, groups []*group, report *Roun
 	}
 }
 
-// claims carries out what is found, and returns the groups that were not.
+// claims carries out what is found, and returns the groups of which nothing was.
 func (r *Resolver) claims(ctx context.Context, s *session, groups []*group, report *Round) ([]*group, error) {
 	var rest []*group
 	for _, g := range groups {
 		d := decide(r.question(g, s))
+		if err := r.hold(ctx, s, g, d, report); err != nil {
+			return nil, err
+		}
 		if len(d.claims) == 0 {
 			if !g.side {
 				rest = append(rest, g)
@@ -273,6 +276,26 @@ func (r *Resolver) carry(ctx context.Context, s *session, g *group, d decision, 
 	report.Decided += len(out.Jobs)
 	r.metrics.duplicates.Add(float64(d.surplus))
 	r.tell(ctx, g, d, out)
+	return nil
+}
+
+// hold gives messages that were put back to a person, before they are posted again: a
+// record has come that may be of the post that was proven absent.
+func (r *Resolver) hold(ctx context.Context, s *session, g *group, d decision, report *Round) error {
+	for _, doubt := range d.doubts {
+		evidence := r.evidence(s, g, decision{why: whyPart, candidates: []record{doubt.record}})
+		held, err := r.o.Ledger.HoldQueued(ctx, doubt.id, ledger.ReasonNearMatch, explain(whyPart), evidence)
+		if errors.Is(err, ledger.ErrNotFound) || err == nil && !held {
+			continue // it has gone on: there is another round when it is unknown again
+		}
+		if err != nil {
+			return err
+		}
+		report.Decided++
+		r.metrics.decisions.WithLabelValues(string(ledger.Review), string(ledger.ReasonNearMatch)).Inc()
+		r.log.ErrorContext(ctx, "message that was put back may have been sent: a record of an MMS has come late",
+			slog.String("task_id", doubt.id.String()), slog.String("mdr_id", doubt.record.mdr))
+	}
 	return nil
 }
 
