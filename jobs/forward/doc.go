@@ -22,7 +22,8 @@
 //   - It is bounded, in bodies, in bytes and in age: the texts of messages are in it.
 //     While a process with a store's sender runs, nothing is kept for more than 72 hours;
 //     when none does, a stream lapses 72 hours after its last arrival. What is dropped
-//     before it was taken is counted, in the metrics and in Redis, and said in the log.
+//     before it was taken is counted, in the metrics and in Redis, and said in the log; of
+//     a stream that lapsed as a whole, as soon as somebody looks.
 //
 // # What it does not do
 //

@@ -217,6 +217,28 @@ func TestLapse(t *testing.T) {
 	}
 }
 
+// TestLapseAsAWhole: Redis forgets a stream that nobody has looked after; that is said
+// at the next look.
+func TestLapseAsAWhole(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.add(forward.SMS, numbered(1, 4)...)
+	b.rdb.Del(t.Context(), streamKey)
+	b.add(forward.SMS, numbered(5, 5)...)
+	if got := b.backlog(forward.SMS); got.Waiting != 1 || got.Lapsed != 4 || got.Bytes != int64(len(numbered(5, 5)[0])) {
+		t.Errorf("got %+v, want four lapsed", got)
+	}
+	to := newReceiver(t, nil)
+	end := b.send(b.store, forward.SMS, to.URL)
+	b.empty(forward.SMS)
+	end()
+	b.rdb.Del(t.Context(), streamKey)
+	b.add(forward.SMS, numbered(6, 6)...)
+	if got := b.backlog(forward.SMS); got.Lapsed != 4 || b.counter("flowroute_worker_forward_dropped_total", "sms", "lapsed") != 4 {
+		t.Errorf("got %+v, want no more lapsed", got)
+	}
+}
+
 // TestOneOfTwoProcesses posts; when it is cut off from Redis before it could note a
 // post, the other repeats that one, and no more.
 func TestOneOfTwoProcesses(t *testing.T) {

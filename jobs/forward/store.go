@@ -69,7 +69,10 @@ var (
 	takenScript = redis.NewScript(`
 -- KEYS 1 stream, 2 sums; ARGV 1 id, 2 length of the body
 local n = redis.call('XDEL', KEYS[1], ARGV[1])
-if n == 1 then redis.call('HINCRBY', KEYS[2], 'b', -ARGV[2]) end
+if n == 1 then
+  redis.call('HINCRBY', KEYS[2], 'b', -ARGV[2])
+  redis.call('HINCRBY', KEYS[2], 'n', -1)
+end
 return n`)
 )
 

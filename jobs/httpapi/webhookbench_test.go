@@ -25,6 +25,7 @@ import (
 var (
 	webhookPosts   = flag.Int("webhook.posts", 300, "posts of each kind that BenchmarkWebhooks makes")
 	webhookClients = flag.Int("webhook.clients", 16, "how many of them are under way at once")
+	webhookRate    = flag.Float64("webhook.rate", 0, "how many of them are made a second; 0: as many as are answered")
 	webhookLoad    = flag.Int("webhook.load", 100, "messages a second that go through the ledger meanwhile")
 )
 
@@ -75,7 +76,7 @@ func BenchmarkWebhooks(b *testing.B) {
 			stop := busy(b, client, *webhookLoad)
 			b.StartTimer()
 			began := time.Now()
-			times := timed(b, *webhookClients, posts, func(p post) error { return postTo(poster, listener.URL+p.path, p.body) })
+			times := timed(b, *webhookClients, *webhookRate, posts, func(p post) error { return postTo(poster, listener.URL+p.path, p.body) })
 			rate = float64(len(posts)) / time.Since(began).Seconds()
 			b.StopTimer()
 			stop()
@@ -184,15 +185,21 @@ func busy(b *testing.B, client *jobs.Client, perSecond int) (stop func()) {
 	return func() { cancel(); ticks.Stop(); all.Wait() }
 }
 
-// timed does all of a list, so many at once, and says how long each took.
-func timed[T any](b *testing.B, atOnce int, list []T, do func(T) error) []time.Duration {
+// timed does all of a list, so many at once, and says how long each took; with a rate,
+// from when it was due.
+func timed[T any](b *testing.B, atOnce int, rate float64, list []T, do func(T) error) []time.Duration {
 	b.Helper()
 	took := make([]time.Duration, len(list))
+	start := time.Now()
 	var all sync.WaitGroup
 	for w := range atOnce {
 		all.Go(func() {
 			for i := w; i < len(list); i += atOnce {
 				began := time.Now()
+				if rate > 0 {
+					began = start.Add(time.Duration(float64(i) / rate * float64(time.Second)))
+					<-time.After(time.Until(began))
+				}
 				if err := do(list[i]); err != nil {
 					b.Error(err)
 					return
