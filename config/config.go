@@ -78,7 +78,8 @@ type Config struct {
 	NumbersSyncCron Cron `env:"NUMBERS_SYNC_CRON,default=17 * * * *" empty:"off" meaning:"when numbers and routes are synced, UTC; empty is off"`
 	ReconcileCron   Cron `env:"RECONCILE_CRON,default=30 6 * * *" empty:"off" meaning:"when sent is compared with recorded, UTC; empty is off"`
 
-	MDRRetention    time.Duration `env:"MDR_RETENTION,default=2160h" min:"1h" max:"87600h" meaning:"how long message records stay in Redis"`
+	MDRLate         time.Duration `env:"MDR_LATE,default=6h" min:"30m" max:"168h" meaning:"how late a message record may come: what was read again so long after it is complete"`
+	MDRRetention    time.Duration `env:"MDR_RETENTION,default=2160h" min:"24h" max:"87600h" meaning:"how long message records stay in Redis, and how far back the first sync goes"`
 	LedgerRetention time.Duration `env:"LEDGER_RETENTION,default=720h" min:"1h" max:"87600h" meaning:"how long jobs stay in Redis after their end"`
 
 	HTTPAddr      Address `env:"HTTP_ADDR,default=127.0.0.1:8080" meaning:"HTTP API, console, metrics and health; beyond loopback only with API_TOKENS"`

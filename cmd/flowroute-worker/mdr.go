@@ -10,7 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/flowroute-worker/flowroute-worker/flowroute"
-	"github.com/flowroute-worker/flowroute-worker/jobs"
+	"github.com/flowroute-worker/flowroute-worker/jobs/campaign"
 	"github.com/flowroute-worker/flowroute-worker/jobs/httpapi"
 	"github.com/flowroute-worker/flowroute-worker/jobs/mdr"
 )
@@ -31,7 +31,8 @@ func newMDRList(w world) *cobra.Command {
 		Short: "List message records, newest first",
 		Long:  "List message records from the stored copy, the newest first, without their texts.",
 		Example: `  flowroute-worker mdr list --since 2h --delivery failed
-  flowroute-worker mdr list --since 2026-01-31T00:00:00Z --number +12065550123 --limit 1000 --json`,
+  flowroute-worker mdr list --since 2026-01-31T00:00:00Z --number +12065550123 --limit 1000 --json
+  flowroute-worker mdr list --campaign 3f6c2a17 --delivery failed`,
 		Args: noArguments(),
 	}
 	flags := cmd.Flags()
@@ -39,14 +40,28 @@ func newMDRList(w world) *cobra.Command {
 	until := flags.String("until", "", "before then")
 	var q mdr.Query
 	recordFilters(cmd, &q)
+	of := flags.String("campaign", "", "those of a campaign's messages, its last row first, by its id or the first characters of it")
 	flags.IntVar(&q.Limit, "limit", 100, "how many, at most 1000")
 	flags.StringVar(&q.Cursor, "cursor", "", "goes on where the list before ended")
 	jsonOut := asJSON(cmd)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		if *of != "" && !flags.Changed("since") {
+			*since = ""
+		}
 		if err := recordQuery(&q, *since, *until, time.Now()); err != nil {
 			return &usageError{err: err, path: cmd.CommandPath()}
 		}
-		return w.atDesk(cmd.Context(), redisOnly, func(ctx context.Context, d *desk) error {
+		if *of == "" {
+			return w.atDesk(cmd.Context(), redisOnly, func(ctx context.Context, d *desk) error {
+				return listRecords(ctx, w, d, q, *jsonOut)
+			})
+		}
+		return w.withCampaigns(cmd, func(ctx context.Context, d *desk, store *campaign.Store) error {
+			c, err := findCampaign(ctx, store, *of)
+			if err != nil {
+				return err
+			}
+			q.Campaign, q.CampaignRows = c.ID, c.Rows
 			return listRecords(ctx, w, d, q, *jsonOut)
 		})
 	}
@@ -100,7 +115,7 @@ func listRecords(ctx context.Context, w world, d *desk, q mdr.Query, jsonOut boo
 	if err != nil {
 		return err
 	}
-	page, err := store.List(ctx, q)
+	page, err := fullPage(ctx, store, q)
 	if errors.Is(err, mdr.ErrBadCursor) {
 		return &usageError{err: err}
 	}
@@ -134,6 +149,19 @@ func listRecords(ctx context.Context, w world, d *desk, q mdr.Query, jsonOut boo
 		return lastErr
 	}
 	return err
+}
+
+// fullPage reads on until a page is full: one with a filter may come back with fewer.
+func fullPage(ctx context.Context, store *mdr.Store, q mdr.Query) (mdr.Page, error) {
+	limit := q.Limit
+	page, err := store.List(ctx, q)
+	for err == nil && page.Next != "" && len(page.Records) < limit {
+		var more mdr.Page
+		q.Limit, q.Cursor = limit-len(page.Records), page.Next
+		more, err = store.List(ctx, q)
+		page.Records, page.Next = append(page.Records, more.Records...), more.Next
+	}
+	return page, err
 }
 
 func newMDRShow(w world) *cobra.Command {
@@ -198,35 +226,4 @@ func printRecord(w world, v httpapi.MDRView, record mdr.Record) error {
 			row("receipt", fmt.Sprintf("%s level %d: %s%s %s", stamp(r.Timestamp), r.Level, r.Status, code, r.Description))
 		}
 	})
-}
-
-func newMDRSync(w world) *cobra.Command {
-	cmd := &cobra.Command{
-		Use:   "sync [--since 48h]",
-		Short: "Start a sync of message records (enqueued as a job)",
-		Long: `Enqueue a sync of message records and print the job's id. A worker reads what is
-new, or with --since everything from then on, and updates the states of messages.`,
-		Example: `  flowroute-worker mdr sync --wait
-  flowroute-worker mdr sync --since 48h`,
-		Args: noArguments(),
-	}
-	since := cmd.Flags().String("since", "", "read all from then on: how long ago, or a time like 2026-01-31T15:04:05Z (default where the last sync ended)")
-	result := outcomeFlags(cmd)
-	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		var s jobs.Sync
-		if *since != "" {
-			var err error
-			if s.Since, err = readTime(*since, time.Now(), -1); err != nil {
-				return &usageError{err: fmt.Errorf("--since %w", err), path: cmd.CommandPath()}
-			}
-		}
-		return w.atDesk(cmd.Context(), redisOnly, func(ctx context.Context, d *desk) error {
-			receipt, err := d.jobs.StartSync(ctx, jobs.TypeSyncMDR, "", s)
-			if err != nil {
-				return err
-			}
-			return result.finish(ctx, w, d, receipt)
-		})
-	}
-	return cmd
 }

@@ -252,7 +252,9 @@ func (v *service) newWorker() (*worker.Worker, *campaign.Feeder, error) {
 	}
 	api := v.api.WithGate(worker.Gate(v.limiter, ratelimit.LaneSync))
 	draining := func(err error) bool { return errors.Is(err, ratelimit.ErrDraining) }
-	records, err := mdr.NewSyncer(v.records, api, v.jobs.Ledger(), mdr.SyncerOptions{Logger: v.log, FirstReach: v.o.firstReach, GiveUp: draining, Inbound: v.heed})
+	records, err := mdr.NewSyncer(v.records, api, v.jobs.Ledger(), mdr.SyncerOptions{
+		Logger: v.log, FirstReach: v.o.firstReach, Late: v.MDRLate, GiveUp: draining, Inbound: v.heed,
+	})
 	if err != nil {
 		return nil, nil, err
 	}

@@ -8,7 +8,9 @@ import (
 
 	"github.com/flowroute-worker/flowroute-worker/flowroute"
 	"github.com/flowroute-worker/flowroute-worker/jobs"
+	"github.com/flowroute-worker/flowroute-worker/jobs/campaign"
 	"github.com/flowroute-worker/flowroute-worker/jobs/inventory"
+	"github.com/flowroute-worker/flowroute-worker/jobs/ledger"
 	"github.com/flowroute-worker/flowroute-worker/jobs/mdr"
 )
 
@@ -72,7 +74,7 @@ func (s *Server) getRoutes(w http.ResponseWriter, r *http.Request) error {
 }
 
 func (s *Server) getMDRs(w http.ResponseWriter, r *http.Request) error {
-	q, err := readQuery(r, "since", "until", "number", "direction", "delivery", "limit", "cursor")
+	q, err := readQuery(r, "since", "until", "number", "direction", "delivery", "campaign", "limit", "cursor")
 	if err != nil {
 		return err
 	}
@@ -88,6 +90,9 @@ func (s *Server) getMDRs(w http.ResponseWriter, r *http.Request) error {
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), patience)
 	defer cancel()
+	if err := s.ofCampaign(ctx, q, &asked); err != nil {
+		return err
+	}
 	page, err := s.o.MDRs.List(ctx, asked)
 	if errors.Is(err, mdr.ErrBadCursor) {
 		q.refuse("cursor", jobs.CodeInvalid, "give next_cursor of the page before, as it is")
@@ -97,6 +102,28 @@ func (s *Server) getMDRs(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	return writeJSON(w, http.StatusOK, listOf(page.Records, page.Next, ViewMDR))
+}
+
+// ofCampaign narrows what was asked for down to a campaign, if one was given.
+func (s *Server) ofCampaign(ctx context.Context, q *query, asked *mdr.Query) error {
+	if !q.values.Has("campaign") {
+		return nil
+	}
+	id, err := ledger.ParseID(q.text("campaign"))
+	if err != nil || s.o.Campaigns == nil {
+		q.refuse("campaign", jobs.CodeInvalid, "give the id of a campaign")
+		return q.err()
+	}
+	c, err := s.o.Campaigns.Get(ctx, id)
+	if errors.Is(err, campaign.ErrNotFound) {
+		q.refuse("campaign", jobs.CodeInvalid, "there is no such campaign")
+		return q.err()
+	}
+	if err != nil {
+		return err
+	}
+	asked.Campaign, asked.CampaignRows = c.ID, c.Rows
+	return nil
 }
 
 // getLimits answers with the limiter's view.

@@ -132,7 +132,7 @@ func TestMDRs(t *testing.T) {
 	for query, field := range map[string]string{
 		"limit=0": "limit", "limit=1001": "limit", "limit=many": "limit", "limit=1&limit=2": "limit", "sinse=48h": "sinse",
 		"since=yesterday": "since", "since=-48h": "since", "direction=up": "direction", "delivery=": "delivery",
-		"number=anna": "number", "cursor=nonsense": "cursor",
+		"number=anna": "number", "cursor=nonsense": "cursor", "campaign=x": "campaign",
 	} {
 		if p := b.do("GET", "/v1/mdrs?"+query, ""); p.status != 422 || decode[problem](t, p).Field != field {
 			t.Errorf("%s: got %d %s, want the field refused", query, p.status, p.body)
