@@ -70,8 +70,8 @@ func Explain(job jobs.Job) (why, lookAt string) {
 			"is the number on the account (manage.flowroute.com, or: flowroute-worker numbers list)? Yes is accepted, no is not-sent"
 	}
 	if job.Type == jobs.TypeRouteUpdate {
-		return "the account does not show for certain whether the route was set",
-			"is the number's route the one that was asked for? Yes is accepted; not-sent ends the job, so that it can be asked for again"
+		return "the account does not show for certain whether the route or the alias was set",
+			"are the number's routes and alias those that were asked for? Yes is accepted; not-sent ends the job, so that it can be asked for again"
 	}
 	const theRecords = "look for the message in Flowroute's records (manage.flowroute.com, or: flowroute-worker mdr list) from its first attempt on: " +
 		"there is accepted, not there is not-sent"
