@@ -15,6 +15,10 @@
 //   - What was answered with 202, or with a line that says so, is written down. A
 //     request whose body has arrived is carried through even when its client goes
 //     away; of lines only those that were on their way to Redis.
+//   - What Flowroute posts is answered with 200 once all that follows from it is in
+//     Redis: the proof and the delivery of a receipt; the record and the opt-out words of
+//     a message that arrived; and the post itself, where somebody else wants it too.
+//     Posts may come again and in any order.
 //   - A campaign starts by itself only when the whole body with its recipients has
 //     arrived; the same request again goes on with it and texts nobody twice.
 //   - Nothing but health, /openapi.yaml, the login page and its style is open without

@@ -169,17 +169,22 @@ func (a *arrivals) write(ctx context.Context, group []*arrival) error {
 // for a STOP. A START is left to the sync, which reads the time: with a wrong one it
 // would take back a STOP that came after it.
 func (a *arrivals) timeOf(ctx context.Context, m inbound, held bool, now time.Time) (at time.Time, known bool, err error) {
+	at = now
 	if m.timed {
-		return m.record.Timestamp, held, nil
+		at = m.record.Timestamp
 	}
 	if !held {
-		return now, false, nil
+		return at, false, nil
 	}
+	// The index may know of a record whose writing was cut short.
 	record, err := a.to.Records.Get(ctx, m.record.ID)
-	if errors.Is(err, mdr.ErrNotFound) {
-		return now, false, nil
+	switch {
+	case errors.Is(err, mdr.ErrNotFound):
+		return at, false, nil
+	case err == nil && !m.timed:
+		at = record.Timestamp
 	}
-	return record.Timestamp, true, err
+	return at, err == nil, err
 }
 
 // hasRecord reports whether Flowroute's list has a record of the message that takes
