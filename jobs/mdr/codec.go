@@ -10,13 +10,14 @@ import (
 	"github.com/flowroute-worker/flowroute-worker/flowroute"
 )
 
-// A record is packed as a byte of marks and its content. The content of format 1:
+// A record is packed as a byte of marks and its content:
 //
 //	varint flags, varint time in the minute, from, to, body, status, message type,
 //	then what the flags announce in their order: id, encoding, amount shown,
 //	receipts, price details, media. The amount is always there, after the type.
 //
-// A text is its length and its bytes. A number that is digits alone is a varint,
+// A text is its length and its bytes; a status, a type and a description are words, which
+// are their places in a table (words.go), or 0 and a text. A number that is digits alone is a varint,
 // else 0 and a text. A span of time is in hundredths of a second, times two; odd
 // values are nanoseconds.
 
@@ -84,8 +85,9 @@ func (p *packer) span(d time.Duration) {
 }
 
 type unpacker struct {
-	b   []byte
-	err error
+	b     []byte
+	texts bool // words are texts: the first format
+	err   error
 }
 
 func (u *unpacker) uint() uint64 {
@@ -160,8 +162,8 @@ func pack(r Record, m int64) []byte {
 	p.number(r.From)
 	p.number(r.To)
 	p.text(r.Body)
-	p.text(r.Status)
-	p.text(r.MessageType)
+	p.word(r.Status)
+	p.word(r.MessageType)
 	p.int(r.AmountNanodollars)
 	if flags&flagID != 0 {
 		p.text(r.ID)
@@ -216,9 +218,9 @@ func (p *packer) tail(r Record, flags uint64) {
 		p.uint(uint64(len(r.Receipts)))
 		for _, receipt := range r.Receipts {
 			p.int(int64(receipt.Level))
-			p.text(receipt.Status)
+			p.word(receipt.Status)
 			p.code(receipt.StatusCode)
-			p.text(receipt.Description)
+			p.word(receipt.Description)
 			p.stamp(receipt.Timestamp, r.Timestamp)
 		}
 	}
@@ -264,16 +266,18 @@ func (p *packer) stamp(t, near time.Time) {
 }
 
 // unpack reads what pack wrote.
-func unpack(b []byte, raw rawID, m int64) (Record, error) {
+func unpack(b []byte, raw rawID, m int64) (Record, error) { return unpackAs(b, raw, m, false) }
+
+func unpackAs(b []byte, raw rawID, m int64, texts bool) (Record, error) {
 	if len(b) == 0 {
 		return Record{}, errCut
 	}
 	r := Record{Matched: b[0]&markMatched != 0}
-	u := unpacker{b: b[1:]}
+	u := unpacker{b: b[1:], texts: texts}
 	flags := u.uint()
 	r.Timestamp = minuteStart(m).Add(u.span())
 	r.From, r.To = u.number(), u.number()
-	r.Body, r.Status, r.MessageType = u.text(), u.text(), u.text()
+	r.Body, r.Status, r.MessageType = u.text(), u.word(), u.word()
 	r.AmountNanodollars = u.int()
 	r.Direction, r.IsMMS = flowroute.Outbound, flags&flagMMS != 0
 	if flags&flagInbound != 0 {
@@ -297,7 +301,7 @@ func (u *unpacker) tail(r *Record, flags uint64) {
 	if flags&flagReceipts != 0 {
 		for range u.count() {
 			r.Receipts = append(r.Receipts, flowroute.DeliveryReceipt{
-				Level: int(u.int()), Status: u.text(), StatusCode: u.code(), Description: u.text(), Timestamp: u.stamp(r.Timestamp),
+				Level: int(u.int()), Status: u.word(), StatusCode: u.code(), Description: u.word(), Timestamp: u.stamp(r.Timestamp),
 			})
 		}
 	}

@@ -283,3 +283,35 @@ func (s *Store) sightings(ctx context.Context, number string, weeks []int64) ([]
 	slices.SortFunc(minutes, func(a, b int64) int { return cmp.Compare(b, a) })
 	return slices.Compact(minutes), nil
 }
+
+// packedNumber is a number as it is packed: digits alone, or another text.
+type packedNumber struct {
+	plain uint64
+	text  string
+}
+
+// numbersOf reads the sender and the recipient of a packed record, and nothing else.
+func numbersOf(packed []byte) (from, to packedNumber) {
+	if len(packed) == 0 {
+		return from, to
+	}
+	u := unpacker{b: packed[1:]}
+	u.uint()
+	u.span()
+	for _, n := range []*packedNumber{&from, &to} {
+		if n.plain = u.uint(); n.plain == 0 && u.err == nil {
+			n.text = u.text()
+		}
+	}
+	return from, to
+}
+
+// tag is a byte by which most other numbers can be told from it. It must never change.
+func (n packedNumber) tag() byte {
+	text := strings.TrimPrefix(n.text, "+")
+	if n.plain != 0 {
+		text = strconv.FormatUint(n.plain, 10)
+	}
+	_, tag := numberPlace(text)
+	return byte(tag)
+}

@@ -163,19 +163,20 @@ func (f filter) take(p place) (r Record, wanted bool, err error) {
 
 // names reports whether a packed record has the number at either end.
 func (f filter) names(packed []byte) bool {
-	u := unpacker{b: packed[1:]}
-	u.uint()
-	u.span()
-	for range 2 {
-		if n := u.uint(); n == 0 && u.err == nil {
-			if strings.TrimPrefix(u.text(), "+") == f.number {
-				return true
-			}
-		} else if n == f.digits && n != 0 {
-			return true
-		}
+	from, to := numbersOf(packed)
+	return f.is(from) || f.is(to)
+}
+
+func (f filter) is(n packedNumber) bool {
+	if n.plain != 0 {
+		return n.plain == f.digits
 	}
-	return false
+	return strings.TrimPrefix(n.text, "+") == f.number
+}
+
+// tagged reports whether of the tags of some records one may be the number's.
+func (f filter) tagged(tags string) bool {
+	return strings.IndexByte(tags, packedNumber{f.digits, f.number}.tag()) >= 0
 }
 
 // A cursor is a record's place: its time in ns and its packed id, in base64.

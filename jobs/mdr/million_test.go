@@ -11,6 +11,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"os/exec"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -103,6 +104,9 @@ func runChild(text string) error {
 	return json.NewEncoder(os.Stdout).Encode(result)
 }
 
+// rareNumber has a hundred records, all over the time.
+const rareNumber = "12069990000"
+
 // account serves an account with records, 30% of them without an end yet, until the
 // standard input ends.
 func (c childTask) account() error {
@@ -117,6 +121,9 @@ func (c childTask) account() error {
 		}
 		if draw.IntN(10) >= 3 {
 			p.Code = 1004
+		}
+		if i%max(1, c.Records/100) == 0 {
+			p.To = rareNumber
 		}
 		if _, err := sim.Plant(p); err != nil {
 			return err
@@ -237,6 +244,43 @@ func measured(b testing.TB, task childTask) (r childResult) {
 	return r
 }
 
+// measureLists reports how long pages of 100 take, in the middle of several.
+func measureLists(b *testing.B, rdb redis.UniversalClient, task childTask) {
+	b.Helper()
+	store, err := mdr.New(rdb, mdr.Options{Now: func() time.Time { return task.Now }})
+	if err != nil {
+		b.Fatal(err)
+	}
+	for _, list := range []struct {
+		name string
+		q    mdr.Query
+		want int
+	}{
+		{"newest", mdr.Query{}, 100},
+		{"halfway", mdr.Query{Until: task.Now.Add(-task.reach() / 2)}, 100},
+		{"rareNumber", mdr.Query{Number: rareNumber}, 0},
+		{"busyNumber", mdr.Query{Number: "12065550107"}, 100},
+		{"noNumber", mdr.Query{Number: "12065559999"}, 0},
+		{"inbound", mdr.Query{Direction: flowroute.Inbound}, 0},
+		{"failed", mdr.Query{Delivery: flowroute.DeliveryFailed}, 0},
+	} {
+		var times []time.Duration
+		for range 11 {
+			began := time.Now()
+			page, err := store.List(b.Context(), list.q)
+			times = append(times, time.Since(began))
+			if err != nil || len(page.Records) < list.want {
+				b.Fatalf("%s: got %d records, %v; want %d", list.name, len(page.Records), err, list.want)
+			}
+			if list.name == "rareNumber" {
+				b.ReportMetric(float64(len(page.Records)), "rareInPage")
+			}
+		}
+		slices.Sort(times)
+		b.ReportMetric(float64(times[5].Microseconds())/1000, list.name+"-ms")
+	}
+}
+
 // BenchmarkMillion syncs an account, for which a bare loop that only fetches and decodes
 // the same records is the measure; then reads it all again when 30% of the records have
 // changed their state; then syncs when there is nothing new.
@@ -265,6 +309,7 @@ func BenchmarkMillion(b *testing.B) {
 		task.Since = time.Time{}
 		idle := measured(b, task)
 		stop()
+		measureLists(b, rdb, task)
 		n := float64(*benchRecords)
 		b.ReportMetric(100*bare.Took.Seconds()/first.Took.Seconds(), "%bare")
 		b.ReportMetric(n/bare.Took.Seconds(), "bare/s")

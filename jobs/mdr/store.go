@@ -140,6 +140,11 @@ func (s *Store) lookUp(ctx context.Context, raw rawID) ([]int64, error) {
 
 // load reads the blocks of minutes, in their order.
 func (s *Store) load(ctx context.Context, minutes []int64) ([]block, error) {
+	return s.loadSome(ctx, minutes, everyRow)
+}
+
+// loadSome leaves out records whose tags are not wanted, as far as that saves time.
+func (s *Store) loadSome(ctx context.Context, minutes []int64, wanted func(tags string) bool) ([]block, error) {
 	if len(minutes) == 0 {
 		return nil, nil
 	}
@@ -154,7 +159,7 @@ func (s *Store) load(ctx context.Context, minutes []int64) ([]block, error) {
 	blocks := make([]block, len(values))
 	for i, value := range values {
 		stored, _ := value.(string) // nil: there is none
-		if blocks[i], err = decodeBlock(s.squeezer, stored); err != nil {
+		if blocks[i], err = decodeSome(s.squeezer, stored, wanted); err != nil {
 			return nil, fmt.Errorf("minute %s: %w", strconv.FormatInt(minutes[i], 10), err)
 		}
 	}

@@ -206,7 +206,7 @@ func TestANewerVersionIsLeftAlone(t *testing.T) {
 	r := newMaker(6).sent(c.now())
 	put(t, s, r)
 	key := rdb.Keys(t.Context(), "*:b:*").Val()[0]
-	rdb.SetRange(t.Context(), key, 0, "\x02")
+	rdb.SetRange(t.Context(), key, 0, "\x03")
 	if _, err := s.Put(t.Context(), []flowroute.MDR{delivered(r)}); !errors.Is(err, mdr.ErrNewerVersion) {
 		t.Errorf("put: got %v, want ErrNewerVersion", err)
 	}

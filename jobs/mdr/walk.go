@@ -174,15 +174,20 @@ func (w *walk) fillFromIndex(ctx context.Context) error {
 	return w.read(ctx, minutes, true)
 }
 
-// read takes the records of minutes that are in the window, newest first.
+// read takes the records of minutes that are in the window, newest first. Named are those
+// of which only records with the number count.
 func (w *walk) read(ctx context.Context, minutes []int64, named bool) error {
-	blocks, err := w.store.load(ctx, minutes)
+	wanted := everyRow
+	if named {
+		wanted = w.filter.tagged
+	}
+	blocks, err := w.store.loadSome(ctx, minutes, wanted)
 	if err != nil {
 		return err
 	}
 	for i, k := range blocks {
 		if named {
-			w.cost += len(k.rows) / skipped
+			w.cost += 1 + len(k.rows)/skipped
 		}
 		if err := w.add(k, minutes[i], named); err != nil {
 			return err
