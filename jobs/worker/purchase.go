@@ -365,7 +365,8 @@ func (w *Worker) messagingIsOn(ctx context.Context, since time.Time) error {
 // storeBought has the stored copy know the number as soon as it is bought: its alias and
 // routes may take a while, and messages may be sent from it at once.
 func (p *purchasePlan) storeBought(ctx context.Context) {
-	if numbers := p.worker.o.Numbers; numbers != nil && !p.bought.Number.Number.IsZero() {
+	// An answer that could not be read has the number and nothing else.
+	if numbers := p.worker.o.Numbers; numbers != nil && p.bought.Type != "" {
 		_ = numbers.PutDetails(ctx, p.bought) // again at the end
 		p.bought = flowroute.NumberDetails{}
 	}
