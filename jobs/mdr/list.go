@@ -43,7 +43,7 @@ const (
 	largestPage = 1000
 	// A page looks at so many records at most, whatever it finds: what takes some
 	// milliseconds. To look for a number in a block costs a part of that for each record.
-	scanBound, skipped = 4000, 4
+	scanBound, skipped = 3000, 4
 	// Blocks are read in groups of about so many records, and minutes.
 	groupRecords, groupMinutes = 1000, 256
 )
@@ -152,13 +152,19 @@ func newFilter(q Query) filter {
 
 // take unpacks a record if it is wanted.
 func (f filter) take(p place) (r Record, wanted bool, err error) {
-	if f.number != "" && !f.names(p.packed) {
+	if f.number != "" && !f.names(p.packed) || f.direction == flowroute.Inbound && !maybeInbound(p.packed) {
 		return r, false, nil
 	}
 	if r, err = unpack(p.packed, p.id, p.minute); err != nil {
 		return r, false, fmt.Errorf("minute %d: %w", p.minute, err)
 	}
 	return r, (f.direction == "" || r.Direction == f.direction) && (f.delivery == "" || r.Delivery() == f.delivery), nil
+}
+
+// maybeInbound is false for a packed record that is none of an inbound message.
+func maybeInbound(packed []byte) bool {
+	u := unpacker{b: packed[1:]}
+	return u.uint()&flagInbound != 0
 }
 
 // names reports whether a packed record has the number at either end.

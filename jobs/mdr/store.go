@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -156,12 +157,34 @@ func (s *Store) loadSome(ctx context.Context, minutes []int64, wanted func(tags 
 	if err != nil {
 		return nil, err
 	}
-	blocks := make([]block, len(values))
-	for i, value := range values {
-		stored, _ := value.(string) // nil: there is none
-		if blocks[i], err = decodeSome(s.squeezer, stored, wanted); err != nil {
+	blocks, errs := make([]block, len(values)), make([]error, len(values))
+	decode := func(i int) {
+		stored, _ := values[i].(string) // nil: there is none
+		blocks[i], errs[i] = decodeSome(s.squeezer, stored, wanted)
+	}
+	inParallel(len(values), decode)
+	for i, err := range errs {
+		if err != nil {
 			return nil, fmt.Errorf("minute %s: %w", strconv.FormatInt(minutes[i], 10), err)
 		}
 	}
 	return blocks, nil
+}
+
+// inParallel does n things on two processors, if there are more than a few.
+func inParallel(n int, do func(i int)) {
+	var half sync.WaitGroup
+	middle := n
+	if n > 4 {
+		middle = n / 2
+		half.Go(func() {
+			for i := middle; i < n; i++ {
+				do(i)
+			}
+		})
+	}
+	for i := range middle {
+		do(i)
+	}
+	half.Wait()
 }
