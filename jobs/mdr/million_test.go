@@ -41,13 +41,14 @@ var benchWords string
 const childVariable = "MDR_TEST_CHILD"
 
 type childTask struct {
-	Do      string // account, bare or sync
+	Do      string // account, bare, sync or worker
 	Records int
 	Days    float64
 	Now     time.Time
 	URL     string
 	Redis   string
 	Since   time.Time
+	Clock   fastClock
 }
 
 func TestMain(m *testing.M) {
@@ -86,6 +87,9 @@ func runChild(text string) error {
 		return err
 	}
 	defer api.Close()
+	if task.Do == "worker" {
+		return task.syncForever(ctx, api)
+	}
 	var result childResult
 	if task.Do == "bare" {
 		result, err = task.bare(ctx, api)
@@ -208,6 +212,19 @@ func peakRSS() int64 {
 // child starts this binary with a task; its first line of output is handed over.
 func child(b testing.TB, task childTask) (line string, stop func()) {
 	b.Helper()
+	line, p, in := process(b, task)
+	return line, func() { _ = p.End(in.Close, 10*time.Second) }
+}
+
+// childToKill is one that does not end by itself.
+func childToKill(b testing.TB, task childTask) (line string, kill func()) {
+	b.Helper()
+	line, p, _ := process(b, task)
+	return line, func() { p.Kill() }
+}
+
+func process(b testing.TB, task childTask) (line string, p *childproc.Process, in io.Closer) {
+	b.Helper()
 	text, err := json.Marshal(task)
 	if err != nil {
 		b.Fatal(err)
@@ -222,7 +239,7 @@ func child(b testing.TB, task childTask) (line string, stop func()) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	p, err := childproc.Start(cmd)
+	p, err = childproc.Start(cmd)
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -231,7 +248,7 @@ func child(b testing.TB, task childTask) (line string, stop func()) {
 		p.Kill()
 		b.Fatalf("%s says nothing: %v", task.Do, err)
 	}
-	return strings.TrimSpace(line), func() { _ = p.End(stdin.Close, 10*time.Second) }
+	return strings.TrimSpace(line), p, stdin
 }
 
 func measured(b testing.TB, task childTask) (r childResult) {
