@@ -46,6 +46,7 @@ func (c *contract) aboutCampaigns(a account) (good, bad []exchange) {
 		{op: makeCampaign, body: head + people, headers: asNDJSON, status: 200}, // runs
 		{op: makeCampaign, path: "/v1/campaigns?results=errors&recipient=phone", body: `{"from":"+12065550100"}` + "\n" + people, headers: asNDJSON, status: 200},
 		{op: "GET /v1/campaigns", status: 200},
+		{op: "GET /v1/mdrs", path: "/v1/mdrs?limit=5&campaign=" + full, status: 200},
 		{op: "GET /v1/campaigns", path: "/v1/campaigns?state=draft&limit=1", status: 200},
 		{op: oneCampaign, path: at(full), status: 200},
 		{op: oneCampaign, path: at(failed), status: 200},
@@ -82,6 +83,7 @@ func (c *contract) aboutCampaigns(a account) (good, bad []exchange) {
 		{op: makeCampaign, body: with(`"name":"x","key":"twice"`), status: 409, code: "key_conflict"},
 		{op: makeCampaign, body: `{"from":"+12065550100"}`, headers: []string{"Idempotency-Key", strings.Repeat("k", 258)}, status: 422, code: "too_long"},
 		{op: makeCampaign, path: "/v1/campaigns?dry_run=true", body: `{"from":"+12065550100"}`, status: 422, code: "unknown_field", unsaid: true},
+		{op: "GET /v1/mdrs", path: "/v1/mdrs?campaign=0199b2a4-7c1e-8d3a-9b55-0a1b00000000", status: 422, code: "invalid", unsaid: true},
 		{op: makeCampaign, path: "/v1/campaigns?dry_run=yes", body: head, headers: asNDJSON, status: 422, code: "invalid"},
 		{op: makeCampaign, path: "/v1/campaigns?again=true", body: head, headers: asNDJSON, status: 422, code: "unknown_field"},
 		{op: makeCampaign, body: people, headers: asNDJSON, status: 422, code: "unknown_field", unsaid: true},

@@ -168,3 +168,31 @@ func TestAnUnknownMessageKeepsItsWindowOpen(t *testing.T) {
 		t.Errorf("since it is known: its window was read %d times", got)
 	}
 }
+
+// With a shorter retention, what is older goes at the next syncs.
+func TestAShorterRetention(t *testing.T) {
+	t.Parallel()
+	r := setup(t, flowroutetest.Options{}, mdr.SyncerOptions{FirstReach: 60 * 24 * time.Hour})
+	r.plantMany(200, 59*24*time.Hour)
+	r.sync(mdr.SyncRequest{})
+	shorter, err := mdr.New(r.rdb, mdr.Options{Now: r.clock.now, Retention: 20 * 24 * time.Hour})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.store = shorter
+	r.syncer = r.newSyncer(r.URL, mdr.SyncerOptions{})
+	for range 4 {
+		r.clock.move(5 * time.Minute)
+		r.sync(mdr.SyncRequest{})
+	}
+	left := map[int64]bool{} // minutes
+	for m := range r.Records() {
+		if r.clock.now().Sub(m.Timestamp) < 22*24*time.Hour {
+			left[m.Timestamp.Unix()/60] = true
+		}
+	}
+	keys, err := r.rdb.Keys(t.Context(), "{flowroute}:mdr:b:*").Result()
+	if err != nil || len(keys) > len(left) || len(keys) == 0 {
+		t.Errorf("got %d blocks, %v; want those of three weeks, %d at most", len(keys), err, len(left))
+	}
+}

@@ -19,7 +19,8 @@ import (
 type Options struct {
 	Prefix string // Defaults to [ledger.DefaultPrefix]; needs a hash tag.
 	// Retention is how long records stay, counted from their own time. Defaults to
-	// 2160 h. A shorter one takes effect on records that change.
+	// 2160 h. With a shorter one than before, older records are not read any more, and
+	// syncs remove them.
 	Retention time.Duration
 	// Now is the clock by which records are old and windows due. Defaults to
 	// [time.Now].

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"sync/atomic"
 	"time"
 
 	"github.com/flowroute-worker/flowroute-worker/flowroute"
@@ -49,6 +50,7 @@ type Syncer struct {
 	o       SyncerOptions
 	rules   rules
 	log     *slog.Logger
+	trimmed atomic.Bool // nothing is left of what an earlier, longer retention kept
 }
 
 // NewSyncer makes a syncer. The client's gate is what keeps it within the
@@ -184,11 +186,27 @@ func (s *Syncer) sync(ctx context.Context, r SyncRequest, report *Report) error 
 		}
 	}
 	s.progress(rules, c, fresh, report)
-	if err := s.store.indexOlder(ctx); err != nil {
+	if err := s.tidy(ctx); err != nil {
 		return err
 	}
 	report.Duration = s.now().Sub(report.Started)
 	return s.store.keepReport(ctx, *report, true)
+}
+
+// tidy does a bounded part of what an earlier version or configuration left to do.
+func (s *Syncer) tidy(ctx context.Context) error {
+	if err := s.store.indexOlder(ctx); err != nil {
+		return fmt.Errorf("index older records: %w", err)
+	}
+	if s.trimmed.Load() {
+		return nil
+	}
+	more, err := s.store.trim(ctx)
+	if err != nil {
+		return fmt.Errorf("remove records that are over the retention: %w", err)
+	}
+	s.trimmed.Store(!more)
+	return nil
 }
 
 // progress notes how far the copy reaches, and how long the rest may take when fresh
