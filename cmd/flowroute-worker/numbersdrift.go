@@ -267,7 +267,21 @@ func (c *numberDrift) sayWrong(errs io.Writer) {
 // oldCopy is the age from which on a copy is said to be old: it is read each hour.
 const oldCopy = time.Hour + 5*time.Minute
 
+// unread is how many numbers differ whose routes nobody has read yet.
+func (c *numberDrift) unread() int {
+	n := 0
+	for _, diff := range c.Differs {
+		if diff.Is.DetailsRead.IsZero() && (diff.Primary != nil || diff.Failover != nil) {
+			n++
+		}
+	}
+	return n
+}
+
 func (c *numberDrift) sayAge(errs io.Writer) {
+	if n := c.unread(); n > 0 {
+		fmt.Fprintf(errs, "%s of which the routes are not known yet count as not as they should be: each numbers sync reads more of them\n", many(n, "number"))
+	}
 	fmt.Fprintln(errs, asOf("numbers", c.asOf))
 	if age := time.Since(c.asOf); age > oldCopy {
 		fmt.Fprintf(errs, "warning: the copy is %v old, and what was changed since is not seen; flowroute-worker numbers sync --wait reads it anew\n", age.Round(time.Minute))
@@ -278,6 +292,7 @@ func (c *numberDrift) sayAge(errs io.Writer) {
 type driftView struct {
 	AsOf     time.Time        `json:"as_of"`
 	Same     int              `json:"same"`
+	Unread   int              `json:"routes_not_known"` // of those that differ
 	Differs  []differenceView `json:"differing"`
 	Wrong    []rowErrorView   `json:"wrong"`
 	Unlisted []flowroute.E164 `json:"not_in_file"`
@@ -303,7 +318,7 @@ type rowErrorView struct {
 }
 
 func (c *numberDrift) view() driftView {
-	v := driftView{AsOf: c.asOf.UTC(), Same: c.Same, Differs: []differenceView{}, Wrong: c.wrongViews(), Unlisted: []flowroute.E164{}}
+	v := driftView{AsOf: c.asOf.UTC(), Same: c.Same, Unread: c.unread(), Differs: []differenceView{}, Wrong: c.wrongViews(), Unlisted: []flowroute.E164{}}
 	for _, diff := range c.Differs {
 		v.Differs = append(v.Differs, viewDifference(diff))
 	}

@@ -151,6 +151,23 @@ func TestApplyRepeats(t *testing.T) {
 	b.runWith(t.Context(), strings.NewReader("number,primary\n+12065550100,host:a b\n"), "numbers", "drift", "-").want(t, exitFailed, "", "line 2: ")
 }
 
+// TestDriftOfUnreadRoutes: on a large account it takes some syncs until all routes are
+// known, and until then the file is not to blame.
+func TestDriftOfUnreadRoutes(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.known("+12065550100")
+	if err := b.db.Client().HDel(t.Context(), "{flowroute}:inv:n:12065550100", "dr", "pr", "fo").Err(); err != nil {
+		t.Fatal(err)
+	}
+	if err := b.db.Client().HSet(t.Context(), "{flowroute}:inv:sync", "last", `{"started":"`+time.Now().UTC().Format(time.RFC3339)+`"}`).Err(); err != nil {
+		t.Fatal(err)
+	}
+	file := desiredFile(t, "number,primary", "+12065550100,host:sip.example.com")
+	b.run("numbers", "drift", file).want(t, exitFailed, "?", "1 number of which the routes are not known yet")
+	b.run("numbers", "drift", file, "--json").want(t, exitFailed, `"routes_not_known": 1`, "")
+}
+
 func TestChangedSince(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
