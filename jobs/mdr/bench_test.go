@@ -7,7 +7,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/redis/go-redis/v9"
+
 	"github.com/flowroute-worker/flowroute-worker/flowroute"
+	"github.com/flowroute-worker/flowroute-worker/jobs/ledger"
 	"github.com/flowroute-worker/flowroute-worker/jobs/mdr"
 	"github.com/flowroute-worker/flowroute-worker/jobs/redistest"
 )
@@ -62,7 +65,38 @@ func memory(b *testing.B, info string) int {
 	return 0
 }
 
-// BenchmarkList reads pages of 100 of 100,000 records, by time and by number.
+// benchCampaign makes a campaign whose rows were posted and have records.
+func benchCampaign(b *testing.B, rdb redis.UniversalClient, s *mdr.Store, m maker, rows uint32) ledger.ID {
+	b.Helper()
+	led, err := ledger.New(rdb, ledger.Options{})
+	if err != nil {
+		b.Fatal(err)
+	}
+	from, err := flowroute.ParseE164("12065550100")
+	if err != nil {
+		b.Fatal(err)
+	}
+	campaign := ledger.NewCampaignID()
+	for row := uint32(1); row <= rows; row++ {
+		id, r := campaign.OfRow(row), m.sent(time.Now())
+		_, err := led.Create(b.Context(), ledger.NewJob{ID: id, Type: ledger.SendMessage, Queue: ledger.QueueNormal, From: from, To: from, Payload: []byte("{}")})
+		if err == nil {
+			_, err = led.Begin(b.Context(), ledger.Intent{ID: id, Generation: 1, Token: "t", Account: "fr-test", Budget: time.Minute, Timeout: time.Minute, Settle: time.Minute})
+		}
+		if err == nil {
+			_, err = led.Settle(b.Context(), ledger.Settlement{ID: id, Token: "t", To: ledger.Accepted, MDR: r.ID})
+		}
+		if err == nil {
+			_, err = s.Put(b.Context(), []flowroute.MDR{r})
+		}
+		if err != nil {
+			b.Fatal(err)
+		}
+	}
+	return campaign
+}
+
+// BenchmarkList reads pages of 100 of 10,000 records, by time, by number and of a campaign.
 func BenchmarkList(b *testing.B) {
 	rdb, c := redistest.New(b).Client(), newClock()
 	s, err := mdr.New(rdb, mdr.Options{Now: c.now})
@@ -70,7 +104,7 @@ func BenchmarkList(b *testing.B) {
 		b.Fatal(err)
 	}
 	m, at, number := newMaker(78), c.now(), ""
-	for range 100 {
+	for range 10 {
 		page := make([]flowroute.MDR, 1000)
 		for i := range page {
 			at = at.Add(-200 * time.Millisecond)
@@ -81,7 +115,10 @@ func BenchmarkList(b *testing.B) {
 			b.Fatal(err)
 		}
 	}
-	for name, q := range map[string]mdr.Query{"newest": {}, "hour ago": {Until: c.now().Add(-time.Hour)}, "number": {Number: number}} {
+	campaign := benchCampaign(b, rdb, s, m, 150)
+	for name, q := range map[string]mdr.Query{
+		"newest": {}, "hour ago": {Until: c.now().Add(-time.Hour)}, "number": {Number: number}, "campaign": {Campaign: campaign, CampaignRows: 150},
+	} {
 		b.Run(name, func(b *testing.B) {
 			for b.Loop() {
 				if _, err := s.List(b.Context(), q); err != nil {

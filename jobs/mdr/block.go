@@ -123,14 +123,10 @@ func (k block) encode(z *squeezer) []byte {
 	return b
 }
 
-// decodeBlock reads what encode made; "" is an empty block.
-func decodeBlock(z *squeezer, stored string) (block, error) {
-	return decodeSome(z, stored, everyRow)
-}
-
 func everyRow(string) bool { return true }
 
-// decodeSome reads the records of a block whose tags are wanted, and perhaps others.
+// decodeSome reads what encode made: the records of a block whose tags are wanted, and
+// perhaps others. "" is an empty block.
 func decodeSome(z *squeezer, stored string, wanted func(tags string) bool) (block, error) {
 	switch {
 	case stored == "":

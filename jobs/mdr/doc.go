@@ -15,12 +15,18 @@
 //
 //   - at each sync while it lasts and until Overlap (5 m) after its end;
 //   - half an hour after its end, and Late (6 h) after it;
-//   - while it holds outbound messages without an end, whenever its age since the
-//     last reading doubled, and a last time OpenFor (72 h) after its end. Many
-//     carriers never send a receipt, so there must be a last time.
+//   - while it holds outbound messages without an end, or a message was posted in it of
+//     which nobody knows whether it was accepted: whenever its age since the last reading
+//     doubled, and a last time OpenFor (72 h) after its end. Many carriers never send a
+//     receipt, so there must be a last time.
 //
 // Windows never read come first, oldest first, however long nothing ran; but the
 // newest window is never left alone for more than five minutes meanwhile.
+//
+// The first sync goes back to the retention, or to the time that was asked for, the
+// newest windows first: what the copy has is always of one piece that ends now
+// ([Coverage]). It does so in slices of 20 minutes; each says in its report how much
+// is left, and the next sync goes on.
 //
 // # Guarantees
 //
@@ -30,16 +36,22 @@
 //     also when rows arrive, when several have the same timestamp, and when the
 //     server gives smaller pages than asked for (see pages.go).
 //   - Storing is a merge: the same record twice, in any order, by any number of
-//     syncs at once, has the same result. What is older than what is stored is
-//     left out.
+//     syncs and webhooks at once, has the same result. What is older than what is
+//     stored, or says less, is left out.
 //   - No reply and no script grows with the number of records; nothing is searched
 //     with KEYS or SCAN. What is over the retention lapses by itself.
 //
 // # Layout
 //
-// The records of one minute are one string, compressed (block.go): about 100 bytes
+// The records of one minute are one string, compressed (block.go): about 70 bytes
 // a record on a busy account. An index of packed hashes leads from an id to its
-// minute, a string of counters per day to the minutes that hold anything.
+// minute, another one of short entries from a number to the minutes in which it may be
+// (index.go), a string of counters per day to the minutes that hold anything. A
+// campaign's records are found from its jobs (campaign.go); by direction and delivery
+// the records of a window are gone through, a bounded number for each page.
+//
+// An earlier version had no index of numbers. Where it is missing listings go through
+// the records, and syncs make it up, some at a time (walk.go).
 //
 // # What it does not do
 //
