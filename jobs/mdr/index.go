@@ -52,19 +52,63 @@ type jotting struct {
 // comes before the block: an index that leads to nothing is harmless.
 func (s *Store) index(ctx context.Context, drafts []*draft) ([]move, error) {
 	weeks := jottings{}
+	var near []move
 	for _, d := range drafts {
 		seen := map[string]bool{}
 		for id, r := range d.rows {
 			if r.old == nil {
 				j := weeks.of(d.minute)
 				j.ids = append(j.ids, move{id: id, to: d.minute})
+				if otherWeek(d.minute) >= 0 {
+					near = append(near, move{id: id, to: d.minute})
+				}
 			}
 			if r.old == nil || r.renumbered {
 				weeks.of(d.minute).record(seen, r.record, d.minute)
 			}
 		}
 	}
-	return s.jot(ctx, weeks)
+	moved, err := s.jot(ctx, weeks)
+	if err != nil || len(near) == 0 {
+		return moved, err
+	}
+	across, err := s.acrossWeeks(ctx, near)
+	return append(moved, across...), err
+}
+
+// nearby is how far a record may move from one week to another without being there twice.
+const nearby = 30 // minutes
+
+// otherWeek is the week that is near a minute of another one; -1 for none.
+func otherWeek(m int64) int64 {
+	for _, other := range []int64{m - nearby, m + nearby} {
+		if w := other / minutesPerWeek; w != m/minutesPerWeek {
+			return w
+		}
+	}
+	return -1
+}
+
+// acrossWeeks finds those records that are held in the week nearby.
+func (s *Store) acrossWeeks(ctx context.Context, near []move) (moved []move, err error) {
+	pipe := s.rdb.Pipeline()
+	cmds := make([]*redis.StringCmd, 0, indexLevels*len(near))
+	for _, place := range near {
+		for level := range indexLevels {
+			cmds = append(cmds, pipe.HGet(ctx, s.indexKey(otherWeek(place.to), place.id, level), string(place.id[:])))
+		}
+	}
+	if err := execute(ctx, pipe); err != nil {
+		return nil, err
+	}
+	for i, cmd := range cmds {
+		if from, err := cmd.Int64(); err == nil {
+			place := near[i/indexLevels]
+			place.from = from
+			moved = append(moved, place)
+		}
+	}
+	return moved, nil
 }
 
 // jottings are those of some weeks.
@@ -184,6 +228,17 @@ func (s *Store) move(ctx context.Context, drafts []*draft, moved []move) error {
 			return err
 		}
 		d := of[place.to]
+		if d.rows[place.id] == nil {
+			continue // moved twice at once
+		}
+		// Both may come in one batch.
+		if from := of[place.from]; from != nil && from.rows[place.id] != nil {
+			if d.rows[place.id].record.older(from.rows[place.id].record) {
+				delete(d.rows, place.id)
+				continue
+			}
+			delete(from.rows, place.id)
+		}
 		if held != nil && d.rows[place.id].record.older(*held) {
 			delete(d.rows, place.id)
 			d.result.Stale++
