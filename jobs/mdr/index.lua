@@ -20,12 +20,16 @@ for i = 1, n do
   local key, was
   for level = 1, 3 do
     key = KEYS[3 * i - 3 + level]
+    if level == 3 or redis.call('HLEN', key) < room then
+      if redis.call('HSETNX', key, id, minute) == 1 then
+        keep(key)
+      else
+        was = redis.call('HGET', key, id)
+      end
+      break
+    end
     was = redis.call('HGET', key, id)
-    if was or redis.call('HLEN', key) < room then break end
-  end
-  if not was then
-    redis.call('HSET', key, id, minute)
-    keep(key)
+    if was then break end
   end
   noted[i] = was or minute
 end

@@ -108,6 +108,23 @@ func runChild(text string) error {
 	return json.NewEncoder(os.Stdout).Encode(result)
 }
 
+// redisCPU is how many seconds of a processor Redis has used.
+func redisCPU(b *testing.B, rdb redis.UniversalClient) (seconds float64) {
+	b.Helper()
+	for line := range strings.Lines(rdb.Info(b.Context(), "cpu").Val()) {
+		for _, name := range []string{"used_cpu_user:", "used_cpu_sys:"} {
+			if text, ok := strings.CutPrefix(line, name); ok {
+				n, err := strconv.ParseFloat(strings.TrimSpace(text), 64)
+				if err != nil {
+					b.Fatal(err)
+				}
+				seconds += n
+			}
+		}
+	}
+	return seconds
+}
+
 // rareNumber has a hundred records, all over the time.
 const rareNumber = "12069990000"
 
@@ -312,7 +329,9 @@ func BenchmarkMillion(b *testing.B) {
 		task.Do = "bare"
 		bare := measured(b, task)
 		task.Do = "sync"
+		busy := redisCPU(b, rdb)
 		first := measured(b, task)
+		busy = redisCPU(b, rdb) - busy
 		fresh := memory(b, rdb.Info(b.Context(), "memory").Val()) - before
 		if bare.Rows != *benchRecords || first.Report.New != *benchRecords {
 			b.Fatalf("%d records: bare read %d, the sync stored %+v", *benchRecords, bare.Rows, first.Report)
@@ -334,6 +353,7 @@ func BenchmarkMillion(b *testing.B) {
 		b.ReportMetric(n/again.Took.Seconds(), "again/s")
 		b.ReportMetric(float64(bare.CPU.Microseconds())/n, "bareCPUus/rec")
 		b.ReportMetric(float64(first.CPU.Microseconds())/n, "firstCPUus/rec")
+		b.ReportMetric(1e6*busy/n, "redisCPUus/rec")
 		b.ReportMetric(float64(first.PeakRSS)/1e6, "firstMB")
 		b.ReportMetric(float64(again.PeakRSS)/1e6, "againMB")
 		b.ReportMetric(float64(fresh)/n, "freshB/rec")

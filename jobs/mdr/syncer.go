@@ -5,8 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync/atomic"
 	"time"
+
+	"github.com/redis/go-redis/v9"
 
 	"github.com/flowroute-worker/flowroute-worker/flowroute"
 	"github.com/flowroute-worker/flowroute-worker/jobs/internal/lease"
@@ -39,6 +42,7 @@ type SyncerOptions struct {
 type Refiner interface {
 	Refine(ctx context.Context, receipts []ledger.Receipt) ([]ledger.Refined, error)
 	Unresolved(ctx context.Context, limit int64) ([]ledger.Job, error)
+	Counts(ctx context.Context) (map[ledger.Type]map[ledger.State]int64, error)
 }
 
 // Syncer keeps the copy in step. It is safe for concurrent use; of all processes
@@ -161,6 +165,10 @@ func (s *Syncer) sync(ctx context.Context, r SyncRequest, report *Report) error 
 	if rules.unknown, err = s.unknown(ctx); err != nil {
 		return err
 	}
+	ours, err := s.oursSince(ctx, report.Started)
+	if err != nil {
+		return err
+	}
 	before, fresh := span{from: -1, to: -1}, 0
 	for longest := firstSpan; s.now().Sub(report.Started) < s.o.Slice; {
 		now := s.now()
@@ -169,7 +177,7 @@ func (s *Syncer) sync(ctx context.Context, r SyncRequest, report *Report) error 
 			break
 		}
 		missing := rules.left(c, now)
-		read, err := s.read(ctx, rules, &c, next, now, report)
+		read, err := s.read(ctx, rules, &c, next, now, ours, report)
 		if errors.Is(err, ErrListMoved) && next.length() > 1 {
 			longest = next.length() / 2 // fewer pages, less time for rows to move
 			continue
@@ -225,10 +233,34 @@ func (s *Syncer) progress(rules rules, c coverage, fresh int, report *Report) {
 	}
 }
 
+// oursSince is the time before which no message can be a job's: when a sync found that
+// there was none yet. Much of what a first sync reads is older, and to ask for each record
+// takes as long as to store it.
+func (s *Syncer) oursSince(ctx context.Context, now time.Time) (time.Time, error) {
+	counts, err := s.refiner.Counts(ctx)
+	if err != nil {
+		return time.Time{}, err
+	}
+	key := s.store.key("sync")
+	if len(counts[ledger.SendMessage]) == 0 {
+		if err := s.store.rdb.HSet(ctx, key, "jobless", now.UnixMilli()).Err(); err != nil {
+			return time.Time{}, err
+		}
+		return now.Add(-rememberedFor), nil
+	}
+	ms, err := s.store.rdb.HGet(ctx, key, "jobless").Int64()
+	if errors.Is(err, redis.Nil) {
+		return time.Time{}, nil
+	}
+	return time.UnixMilli(ms).Add(-rememberedFor), err
+}
+
 const (
 	mostUnknown = 1000
 	// How far Flowroute's time of a message may be from ours.
 	clockSkew = 2 * time.Minute
+	// How old a post may be that a worker remembers when Redis has forgotten its job.
+	rememberedFor = time.Hour
 )
 
 // unknown are the windows in which messages were posted whose outcome nobody knows.
@@ -285,11 +317,11 @@ func adapt(longest int, read span, p pass) int {
 }
 
 // read reads a span, stores it, and notes that it was read.
-func (s *Syncer) read(ctx context.Context, rules rules, c *coverage, next span, now time.Time, report *Report) (pass, error) {
+func (s *Syncer) read(ctx context.Context, rules rules, c *coverage, next span, now, ours time.Time, report *Report) (pass, error) {
 	open := map[window]bool{}
 	keep := func(ctx context.Context, page []flowroute.MDR) error {
 		put, err := s.store.put(ctx, page, func(ctx context.Context, ended []*Record) error {
-			return s.settle(ctx, ended, report)
+			return s.settle(ctx, ended, ours, report)
 		})
 		report.New, report.Changed, report.Expired = report.New+put.New, report.Changed+put.Changed, report.Expired+put.Expired
 		for _, m := range page {
@@ -329,8 +361,9 @@ func (s *Syncer) read(ctx context.Context, rules rules, c *coverage, next span, 
 
 const refineAtOnce = 250
 
-// settle tells the ledger how messages ended.
-func (s *Syncer) settle(ctx context.Context, ended []*Record, report *Report) error {
+// settle tells the ledger how messages ended that may be of its jobs.
+func (s *Syncer) settle(ctx context.Context, ended []*Record, ours time.Time, report *Report) error {
+	ended = slices.DeleteFunc(ended, func(r *Record) bool { return r.Timestamp.Before(ours) })
 	for ; len(ended) > 0; ended = ended[min(refineAtOnce, len(ended)):] {
 		part := ended[:min(refineAtOnce, len(ended))]
 		receipts := make([]ledger.Receipt, len(part))
