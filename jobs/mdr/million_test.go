@@ -11,6 +11,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"os/exec"
+	"runtime/debug"
 	"slices"
 	"strconv"
 	"strings"
@@ -81,6 +82,7 @@ func runChild(text string) error {
 	if task.Do == "account" {
 		return task.account()
 	}
+	debug.SetGCPercent(300) // as the worker does
 	api, err := flowroute.New(flowroute.Options{BaseURL: task.URL, Timeout: time.Minute,
 		Credentials: flowroute.Credentials{AccessKey: flowroutetest.DefaultAccessKey, SecretKey: flowroutetest.DefaultSecretKey}})
 	if err != nil {

@@ -198,3 +198,17 @@ func (r rules) front(c coverage, now time.Time, after time.Duration) time.Time {
 		}
 	}
 }
+
+func minTime(a, b time.Time) time.Time {
+	if b.Before(a) {
+		return b
+	}
+	return a
+}
+
+func maxTime(a, b time.Time) time.Time {
+	if b.After(a) {
+		return b
+	}
+	return a
+}

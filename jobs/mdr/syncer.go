@@ -385,17 +385,3 @@ func (s *Syncer) settle(ctx context.Context, ended []*Record, ours time.Time, re
 	}
 	return nil
 }
-
-func minTime(a, b time.Time) time.Time {
-	if b.Before(a) {
-		return b
-	}
-	return a
-}
-
-func maxTime(a, b time.Time) time.Time {
-	if b.After(a) {
-		return b
-	}
-	return a
-}
