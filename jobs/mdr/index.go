@@ -5,7 +5,6 @@ import (
 	"context"
 	_ "embed"
 	"encoding/binary"
-	"fmt"
 	"maps"
 	"slices"
 	"strconv"
@@ -156,51 +155,57 @@ func numberPlace(number string) (part int, tag uint32) {
 }
 
 // jot writes to the index, and returns the records that it has in another minute.
-func (s *Store) jot(ctx context.Context, weeks jottings) ([]move, error) {
-	var calls []call
-	var asked [][]move
-	for _, w := range slices.Sorted(maps.Keys(weeks)) {
-		j := weeks[w]
-		parts := slices.Sorted(maps.Keys(j.numbers))
-		for len(j.ids)+len(parts) > 0 {
-			ids, some := j.ids[:min(indexedAtOnce, len(j.ids))], parts[:min(indexedAtOnce, len(parts))]
-			j.ids, parts = j.ids[len(ids):], parts[len(some):]
-			calls, asked = append(calls, s.jotCall(w, ids, some, j.numbers)), append(asked, ids)
+func (s *Store) jot(ctx context.Context, weeks jottings) (moved []move, err error) {
+	for level := range indexLevels {
+		var calls []call
+		var asked [][]move
+		full := jottings{}
+		for _, w := range slices.Sorted(maps.Keys(weeks)) {
+			j := weeks[w]
+			parts := slices.Sorted(maps.Keys(j.numbers))
+			for len(j.ids)+len(parts) > 0 {
+				ids, some := j.ids[:min(indexedAtOnce, len(j.ids))], parts[:min(indexedAtOnce, len(parts))]
+				j.ids, parts = j.ids[len(ids):], parts[len(some):]
+				calls, asked = append(calls, s.jotCall(w, level, ids, some, j.numbers)), append(asked, ids)
+			}
 		}
-	}
-	answers, err := s.runAll(ctx, indexScript, calls)
-	if err != nil {
-		return nil, err
-	}
-	var moved []move
-	for i, answer := range answers {
-		noted, err := answer.StringSlice()
+		answers, err := s.runAll(ctx, indexScript, calls)
 		if err != nil {
 			return nil, err
 		}
-		for k, place := range asked[i] {
-			if place.from, err = strconv.ParseInt(noted[k], 10, 64); err != nil {
-				return nil, fmt.Errorf("the index has minute %.20q", noted[k])
+		for i, answer := range answers {
+			noted, err := answer.Int64Slice()
+			if err != nil {
+				return nil, err
 			}
-			if place.from != place.to {
-				moved = append(moved, place)
+			for k, place := range asked[i] {
+				switch place.from = noted[k]; place.from {
+				case place.to:
+				case -1:
+					j := full.of(place.to)
+					j.ids = append(j.ids, place)
+				default:
+					moved = append(moved, place)
+				}
 			}
 		}
+		weeks = full
 	}
 	return moved, nil
 }
 
-func (s *Store) jotCall(w int64, ids []move, parts []int, numbers map[int][]byte) call {
+func (s *Store) jotCall(w int64, level int, ids []move, parts []int, numbers map[int][]byte) call {
 	lapse := minuteStart((w + 1) * minutesPerWeek).Add(s.retention + day)
+	room := indexRoom
+	if level == indexLevels-1 {
+		room = 0 // the last one takes what is left
+	}
 	c := call{
-		keys: make([]string, 0, indexLevels*len(ids)+len(parts)),
-		args: append(make([]any, 0, 3+2*len(ids)+len(parts)), lapse.UnixMilli(), indexRoom, len(ids)),
+		keys: make([]string, 0, len(ids)+len(parts)),
+		args: append(make([]any, 0, 3+2*len(ids)+len(parts)), lapse.UnixMilli(), room, len(ids)),
 	}
 	for _, place := range ids {
-		for level := range indexLevels {
-			c.keys = append(c.keys, s.indexKey(w, place.id, level))
-		}
-		c.args = append(c.args, place.id[:], place.to)
+		c.keys, c.args = append(c.keys, s.indexKey(w, place.id, level)), append(c.args, place.id[:], place.to)
 	}
 	for _, part := range parts {
 		c.keys, c.args = append(c.keys, s.numberKey(w, part)), append(c.args, numbers[part])

@@ -43,7 +43,7 @@ const (
 	largestPage = 1000
 	// A page looks at so many records at most, whatever it finds: what takes some
 	// milliseconds. To look for a number in a block costs a part of that for each record.
-	scanBound, skipped = 3000, 4
+	scanBound, skipped = 3000, 6
 	// Blocks are read in groups of about so many records, and minutes.
 	groupRecords, groupMinutes = 1000, 256
 )

@@ -308,7 +308,7 @@ const firstSpan = 4
 // a span is what is read again when something fails.
 func adapt(longest int, read span, p pass) int {
 	switch {
-	case p.pages > 16:
+	case p.pages > 32:
 		return max(1, read.length()/2)
 	case p.pages == 1 && read.length() == longest:
 		return min(2*longest, longestSpan)
