@@ -10,8 +10,8 @@ local now = redis.call('TIME')
 local ttl = tonumber(lapse) - tonumber(now[1]) * 1000 - 3600000
 
 -- A longer retention counts for keys that are there, too.
-local function keep(key)
-  if redis.call('PTTL', key) < ttl then redis.call('PEXPIREAT', key, lapse) end
+local function keep(key, new)
+  if new or redis.call('PTTL', key) < ttl then redis.call('PEXPIREAT', key, lapse) end
 end
 
 local noted = {}
@@ -21,14 +21,14 @@ for i = 1, n do
   if room > 0 and size >= room then
     noted[i] = tonumber(redis.call('HGET', key, id) or -1)
   elseif redis.call('HSETNX', key, id, minute) == 1 then
-    keep(key)
+    keep(key, size == 0)
     noted[i] = tonumber(minute)
   else
     noted[i] = tonumber(redis.call('HGET', key, id))
   end
 end
 for i = n + 1, #KEYS do
-  redis.call('APPEND', KEYS[i], ARGV[3 + n + i])
-  keep(KEYS[i])
+  local text = ARGV[3 + n + i]
+  keep(KEYS[i], redis.call('APPEND', KEYS[i], text) == #text)
 end
 return noted

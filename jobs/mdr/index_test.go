@@ -24,7 +24,7 @@ func withNumber(records []flowroute.MDR, number string) (list []flowroute.MDR) {
 func TestARareNumberIsFoundAtOnce(t *testing.T) {
 	t.Parallel()
 	s, _, c := setupStore(t)
-	records := fill(t, s, c, 2000, 80*24*time.Hour)
+	records := fill(t, s, c, 600, 80*24*time.Hour)
 	m := newMaker(40)
 	var want []flowroute.MDR
 	for week := range 12 {

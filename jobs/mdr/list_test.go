@@ -40,7 +40,7 @@ func fill(t *testing.T, s *mdr.Store, c *clock, n int, reach time.Duration) []fl
 		}
 		records = append(records, r)
 	}
-	for part := range slices.Chunk(records, 500) {
+	for part := range slices.Chunk(records, 100) {
 		put(t, s, part...)
 	}
 	return newest(records)
@@ -68,7 +68,7 @@ func paged(t *testing.T, s *mdr.Store, q mdr.Query) []flowroute.MDR {
 func TestListPagesAreTheWhole(t *testing.T) {
 	t.Parallel()
 	s, _, c := setupStore(t)
-	want := fill(t, s, c, 2000, 50*time.Hour)
+	want := fill(t, s, c, 1200, 50*time.Hour)
 	for _, limit := range []int{1, 7, 100, 999, 5000} {
 		if limit == 1 {
 			want := want[:40]
@@ -102,7 +102,7 @@ func TestListPagesAreTheWhole(t *testing.T) {
 func TestListFilters(t *testing.T) {
 	t.Parallel()
 	s, _, c := setupStore(t)
-	records := fill(t, s, c, 1000, 30*time.Hour)
+	records := fill(t, s, c, 600, 30*time.Hour)
 	sender, at := records[500].From, records[300].Timestamp
 	for _, tt := range []struct {
 		name  string
