@@ -43,20 +43,35 @@ func (d *door) draft(job ledger.NewJob, key string) draft {
 // A job that is written down is taken, whatever becomes of its nudge: the
 // workers' sweep finds jobs without one.
 func (c *Client) enqueue(ctx context.Context, drafts []draft) error {
-	notices, down := c.take(ctx, drafts)
+	notices, down := c.take(ctx, c.check(ctx, drafts))
 	c.announce(ctx, notices)
 	return down
 }
 
 // enqueueMany is enqueue for many jobs, of which each call of next makes some, until it
-// makes none: some are written down while those before are announced.
+// makes none: some are written down while the next are looked at and those before are
+// announced.
 func (c *Client) enqueueMany(ctx context.Context, next func() []draft, taken func([]draft)) (down error) {
+	ahead, stop := make(chan checked, 1), make(chan struct{})
+	go func() {
+		defer close(ahead)
+		for drafts := next(); len(drafts) > 0; drafts = next() {
+			select {
+			case ahead <- c.check(ctx, drafts):
+			case <-stop:
+				return
+			}
+		}
+	}()
 	announced := make(chan struct{})
 	close(announced)
-	for drafts := next(); len(drafts) > 0 && down == nil; drafts = next() {
+	for batch := range ahead {
+		if err := ctx.Err(); err != nil {
+			batch.fail(err)
+		}
 		var notices []notice
-		notices, down = c.take(ctx, drafts)
-		taken(drafts)
+		notices, down = c.take(ctx, batch)
+		taken(batch.drafts)
 		<-announced
 		done := make(chan struct{})
 		announced = done
@@ -64,6 +79,12 @@ func (c *Client) enqueueMany(ctx context.Context, next func() []draft, taken fun
 			defer close(done)
 			c.announce(ctx, notices)
 		}()
+		if down != nil {
+			break
+		}
+	}
+	close(stop)
+	for range ahead { // next runs no more
 	}
 	<-announced
 	return down
@@ -76,22 +97,40 @@ func (c *Client) announce(ctx context.Context, notices []notice) {
 	c.nudgeAll(ctx, notices)
 }
 
-// take writes jobs down and returns the nudges that they need.
-func (c *Client) take(ctx context.Context, drafts []draft) (queued []notice, down error) {
-	pending := make([]int, 0, len(drafts))
+// checked are drafts that are ready to be written down.
+type checked struct {
+	drafts  []draft
+	pending []int // places of those without an error
+}
+
+// fail gives up what was not tried.
+func (b *checked) fail(err error) {
+	for _, i := range b.pending {
+		b.drafts[i].err = err
+	}
+	b.pending = nil
+}
+
+// check looks at whether the drafts' senders are the account's, and at who has opted out.
+func (c *Client) check(ctx context.Context, drafts []draft) checked {
+	batch := checked{drafts, make([]int, 0, len(drafts))}
 	for i := range drafts {
 		if drafts[i].err == nil {
-			pending = append(pending, i)
+			batch.pending = append(batch.pending, i)
 		}
 	}
 	if err := ctx.Err(); err != nil {
-		for _, i := range pending {
-			drafts[i].err = err
-		}
-		return nil, err
+		batch.fail(err)
+		return batch
 	}
-	pending = c.checkSenders(ctx, drafts, pending)
-	c.block(ctx, drafts, pending)
+	batch.pending = c.checkSenders(ctx, drafts, batch.pending)
+	c.block(ctx, drafts, batch.pending)
+	return batch
+}
+
+// take writes jobs down and returns the nudges that they need.
+func (c *Client) take(ctx context.Context, batch checked) (queued []notice, down error) {
+	drafts, pending := batch.drafts, batch.pending
 	down = c.create(ctx, drafts, pending)
 
 	var duplicates []ledger.ID

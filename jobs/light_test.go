@@ -19,7 +19,7 @@ func TestImportsAreLight(t *testing.T) {
 	t.Parallel()
 	list := goCommand(t, ".", "list", "-deps", modulePath+"/jobs")
 	allowed := []string{
-		modulePath + "/flowroute", modulePath + "/jobs", modulePath + "/jobs/ledger", modulePath + "/jobs/suppress",
+		modulePath + "/flowroute", modulePath + "/jobs", modulePath + "/jobs/ledger", modulePath + "/jobs/ledger/internal/record", modulePath + "/jobs/suppress",
 		"github.com/hibiken/asynq", "github.com/redis/go-redis/v9", "github.com/google/uuid",
 		// What asynq and go-redis need themselves.
 		"github.com/cespare/xxhash/v2", "github.com/robfig/cron/v3", "github.com/spf13/cast",

@@ -92,12 +92,33 @@ func (m Message) Validate(now time.Time) error {
 // Fields must have the exact names; unknown and repeated ones are refused.
 // Errors: [*ValidationError].
 func DecodeMessage(b []byte) (Message, error) {
-	var m Message
 	d := door{now: time.Now()}
-	if _, readable := d.decode(b, m.fields()); readable {
+	m, readable := d.message(b)
+	if readable {
 		m.plan(&d)
 	}
 	return m, d.err()
+}
+
+// ReadMessage is [DecodeMessage] for a message that is sent next: what its values are is
+// checked then. Errors: [*ValidationError], of unknown fields, wrong types and the like;
+// it has the problems of the values too.
+func ReadMessage(b []byte) (Message, error) {
+	d := door{now: time.Now()}
+	m, readable := d.message(b)
+	if readable && d.err() != nil {
+		m.plan(&d)
+	}
+	return m, d.err()
+}
+
+// message reads a message; false when there is no object to read.
+func (d *door) message(b []byte) (m Message, readable bool) {
+	if m, readable = quickMessage(b); readable {
+		return m, true
+	}
+	_, readable = d.decode(b, m.fields())
+	return m, readable
 }
 
 // MessageOf reads what a job of type [TypeSendMessage] asks for. Errors:

@@ -140,8 +140,9 @@ func TestContextEndsACall(t *testing.T) {
 	short, stop := context.WithTimeout(t.Context(), 300*time.Millisecond)
 	defer stop()
 	start := time.Now()
-	if _, err := client.Send(short, hello()); !errors.Is(err, jobs.ErrUnconfirmed) || !errors.Is(err, context.DeadlineExceeded) {
-		t.Errorf("stalled: got %v, want ErrUnconfirmed by DeadlineExceeded", err)
+	// It ends while the opt-outs are read: nothing was written down yet.
+	if _, err := client.Send(short, hello()); !errors.Is(err, context.DeadlineExceeded) || errors.Is(err, jobs.ErrUnconfirmed) {
+		t.Errorf("stalled: got %v, want context.DeadlineExceeded alone", err)
 	}
 	if took := time.Since(start); took > 3*time.Second {
 		t.Errorf("took %v, want about 0.3 s", took)

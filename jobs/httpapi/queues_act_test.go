@@ -14,6 +14,7 @@ import (
 	"github.com/flowroute-worker/flowroute-worker/jobs"
 	"github.com/flowroute-worker/flowroute-worker/jobs/httpapi"
 	"github.com/flowroute-worker/flowroute-worker/jobs/ledger"
+	"github.com/flowroute-worker/flowroute-worker/jobs/ledger/ledgertest"
 )
 
 const normalTasks = "/queues/api/queues/normal/"
@@ -179,7 +180,7 @@ func TestDeletingOtherTasks(t *testing.T) {
 	}
 
 	newer := b.message("of tomorrow", time.Time{})
-	b.rdb.HSet(t.Context(), ledger.DefaultPrefix+"j:"+newer.String(), "v", "2")
+	ledgertest.Set(t, b.rdb, newer.String(), "v", "2")
 	b.do("DELETE", normalTasks+"pending_tasks/"+firstTask(newer), "").want(t, http.StatusConflict)
 
 	enqueueForeign(t, b.bundle, "foreign-1")

@@ -18,7 +18,7 @@ const (
 	maxUploads = 16
 	// uploadRows is how many messages go to Redis at once, and uploadBytes how long
 	// their lines may be together.
-	uploadRows  = 500
+	uploadRows  = 2000
 	uploadBytes = 1 << 20
 	// uploadPause is how long a message waits for others to go with it.
 	uploadPause = 100 * time.Millisecond
@@ -135,7 +135,7 @@ func (u *upload) read() {
 
 func (u *upload) decode(text []byte) row {
 	r := row{line: u.lines.number, size: len(text)}
-	r.message, r.err = jobs.DecodeMessage(text)
+	r.message, r.err = jobs.ReadMessage(text)
 	if r.err == nil && r.message.Key == "" && u.key != "" {
 		r.message.Key = u.rowKey(r.line)
 	}
@@ -235,9 +235,12 @@ func (u *upload) take(chunk []row) error {
 		switch {
 		case r.err != nil:
 			u.refuse(ctx, r, "", r.err)
+		case receipts == nil && u.invalid(ctx, r):
 		case receipts == nil:
 			u.total.NotTaken++
 			u.put(lineRefused{Line: r.line, Error: lineError{Code: codeUnavailable, Message: notTried}})
+		case errs[asked] != nil && receipts[asked].ID == "" && u.invalid(ctx, r):
+			asked++
 		case errs[asked] != nil:
 			u.refuse(ctx, r, receipts[asked].ID, errs[asked])
 			asked++

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"net/http"
+	"time"
 
 	"github.com/flowroute-worker/flowroute-worker/jobs"
 	"github.com/flowroute-worker/flowroute-worker/jobs/ledger"
@@ -105,6 +106,15 @@ func (u *upload) refuse(ctx context.Context, r row, id string, err error) {
 		u.trouble = newProblem(p.Status, p.Code, "Redis failed at line %d. Lines after it that are not answered otherwise were not tried.", r.line).because(err)
 	}
 	u.put(answer)
+}
+
+// invalid refuses a row that was not tried, if it never can be taken.
+func (u *upload) invalid(ctx context.Context, r row) bool {
+	err := r.message.Validate(time.Now())
+	if err != nil {
+		u.refuse(ctx, r, "", err)
+	}
+	return err != nil
 }
 
 // notTried is for the lines after one at which Redis failed.

@@ -16,7 +16,6 @@ local function open_again(job, reason, most)
   move(job, 'u', reason, most)
   save(job)
   redis.call('PERSIST', P .. 'j:' .. job.id)
-  redis.call('PERSIST', P .. 'p:' .. job.id)
   redis.call('ZADD', P .. 'open', job.f.ra or int(now), job.id)
   if job.f.fp then redis.call('SADD', group(job.f.fp), job.id) end
 end
@@ -37,7 +36,6 @@ local function displace(bin, mdr, most)
     -- It was accepted all the same: its id is pending again.
     save(loser)
     redis.call('PERSIST', P .. 'j:' .. loser.id)
-    redis.call('PERSIST', P .. 'p:' .. loser.id)
     redis.call('ZADD', P .. 'open', loser.f.ra or int(now), loser.id)
     if loser.f.fp then redis.call('SADD', group(loser.f.fp), loser.id) end
     return ''
@@ -57,8 +55,8 @@ local function proven(held) return string.sub(held, 23, 23) == 'p' end
 -- a_twin_waits: a message of the same fingerprint is unknown and has no record.
 local function a_twin_waits(job)
   for _, id in ipairs(job.f.fp and redis.call('SMEMBERS', group(job.f.fp)) or {}) do
-    local f = redis.call('HMGET', P .. 'j:' .. id, 's', 'm')
-    if id ~= job.id and f[1] == 'u' and not f[2] then return true end
+    local twin = id ~= job.id and hot(id)
+    if twin and twin.f.s == 'u' and not twin.f.m then return true end
   end
   return false
 end

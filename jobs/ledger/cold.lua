@@ -150,17 +150,16 @@ end
 -- load reads a job, final or not; nil when there is none. job.newer: its record
 -- is of a later version and must be left alone.
 local function load(id, bin)
-  local flat = redis.call('HGETALL', P .. 'j:' .. id)
-  if #flat > 0 then
+  local job = hot(id)
+  if job then
     found['d' .. bin] = {} -- a job has one record
-    local f = {}
-    for i = 1, #flat, 2 do f[flat[i]] = flat[i + 1] end
-    return {id = id, bin = bin, f = f, changed = {}, newer = f.v ~= '1'}
+    job.bin, job.newer = bin, job.f.v ~= '1'
+    return job
   end
   local value = cold_get('d', bin)
   if not value then return nil end
   if string.byte(value) ~= 1 then return {id = id, bin = bin, f = {}, newer = true} end
-  return {id = id, bin = bin, f = unpacked(value), changed = {}, cold = true}
+  return {id = id, bin = bin, f = unpacked(value), cold = true}
 end
 
 -- leave_slots ends a job's turn. It returns the jobs whose turn has come.
@@ -189,11 +188,11 @@ local function finish(job, retention)
     set(job, 'o', nil)
     save(job)
     redis.call('PEXPIRE', P .. 'j:' .. job.id, retention)
-    redis.call('PEXPIRE', P .. 'p:' .. job.id, retention)
     return next_ids
   end
   cold_put('d', job.bin, pack(job), retention)
-  redis.call('DEL', P .. 'j:' .. job.id, P .. 'p:' .. job.id)
+  redis.call('DEL', P .. 'j:' .. job.id)
+  if job.apart then redis.call('DEL', P .. 'p:' .. job.id) end
   return next_ids
 end
 

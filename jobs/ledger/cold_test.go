@@ -3,6 +3,7 @@ package ledger_test
 import (
 	"errors"
 	"fmt"
+	"reflect"
 	"slices"
 	"strings"
 	"sync"
@@ -12,6 +13,7 @@ import (
 
 	"github.com/flowroute-worker/flowroute-worker/internal/race"
 	"github.com/flowroute-worker/flowroute-worker/jobs/ledger"
+	"github.com/flowroute-worker/flowroute-worker/jobs/ledger/internal/record"
 	"github.com/flowroute-worker/flowroute-worker/jobs/redisembed"
 	"github.com/flowroute-worker/flowroute-worker/jobs/redistest"
 )
@@ -124,4 +126,39 @@ func BenchmarkMemory(b *testing.B) {
 		b.ReportMetric(float64(used()-empty-stream)/n, "B/finished")
 		b.ReportMetric(float64(stream)/n, "B/events")
 	}
+}
+
+// A job that an earlier version has written, as a hash and with its payload apart, is
+// read, and kept as all others once it changes.
+func TestRecordOfAnEarlierVersion(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	job := message(t)
+	id := b.create(job)
+	key, payload := "{flowroute}:j:"+id.String(), "{flowroute}:p:"+id.String()
+	fields, err := record.Unpack(b.rdb.Get(t.Context(), key).Val())
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := b.get(id)
+	b.rdb.Set(t.Context(), payload, fields["p"], 0)
+	delete(fields, "p")
+	b.rdb.Del(t.Context(), key)
+	for name, value := range fields {
+		b.rdb.HSet(t.Context(), key, name, value)
+	}
+	if got := b.get(id); !reflect.DeepEqual(got, want) {
+		t.Errorf("got %+v, want %+v", got, want)
+	}
+	if begun := b.begin(id, "t"); begun.Decision != ledger.Go {
+		t.Fatalf("got %+v", begun)
+	}
+	if kind, left := b.rdb.Type(t.Context(), key).Val(), b.rdb.Exists(t.Context(), payload).Val(); kind != "string" || left != 0 {
+		t.Errorf("the record is a %s and %d payloads are left, want a string and none", kind, left)
+	}
+	if got := b.get(id); got.State != ledger.Sending || !cmp.Equal(got.Payload, want.Payload) {
+		t.Errorf("got %s with payload %q, want sending with %q", got.State, got.Payload, want.Payload)
+	}
+	b.settle(ledger.Settlement{ID: id, Token: "t", To: ledger.Accepted, MDR: mdr()})
+	b.wantState(id, ledger.Accepted)
 }

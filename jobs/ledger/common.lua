@@ -2,8 +2,8 @@
 -- KEYS  1: the prefix of every key of the product, with its hash tag.
 -- Other keys are made from it; they share its slot. Times are ms since 1970.
 --
--- Fields of {prefix}j:<uuid> (a job that is not final; all values are texts):
---   v version, t type, s state, g generation, l queue, c created, d due or 0,
+-- Fields of {prefix}j:<uuid> (a job that is not final; record.lua; all values are texts):
+--   v version, p payload, t type, s state, g generation, l queue, c created, d due or 0,
 --   x nothing is posted after it (0: no bound), xe its producer gave x,
 --   n posts, i sender, recipient and content hash (24 bytes), cn nonce of its creation,
 --   o slots it takes in turn, nu number it has claimed, pg progress, e detail, wn warning,
@@ -54,26 +54,30 @@ local function text_mdr(mdr)
   return 'mdr2-' .. string.gsub(text_id(mdr), '-', '')
 end
 
+-- hot reads a job that is not final; nil when there is none.
+local function hot(id)
+  local raw = redis.pcall('GET', P .. 'j:' .. id)
+  if type(raw) == 'string' then return {id = id, f = decode(raw)} end
+  if not raw then return nil end
+  -- An earlier version kept it as a hash, and its payload apart.
+  local flat, f = redis.call('HGETALL', P .. 'j:' .. id), {}
+  for i = 1, #flat, 2 do f[flat[i]] = flat[i + 1] end
+  f.p = redis.call('GET', P .. 'p:' .. id) or ''
+  return {id = id, f = f, changed = true, apart = true}
+end
+
 -- set changes a field of a job; nil removes it. save writes what was changed.
 local function set(job, field, value)
   if job.f[field] == value then return end
   job.f[field] = value
-  job.changed[field] = value or false
+  job.changed = true
 end
 
 local function save(job)
-  local puts, removes = {}, {}
-  for field, value in pairs(job.changed) do
-    if value then
-      puts[#puts + 1] = field
-      puts[#puts + 1] = value
-    else
-      removes[#removes + 1] = field
-    end
-  end
-  if #puts > 0 then redis.call('HSET', P .. 'j:' .. job.id, unpack(puts)) end
-  if #removes > 0 then redis.call('HDEL', P .. 'j:' .. job.id, unpack(removes)) end
-  job.changed = {}
+  if not job.changed then return end
+  redis.call('SET', P .. 'j:' .. job.id, encode(job.f), 'KEEPTTL')
+  if job.apart then redis.call('DEL', P .. 'p:' .. job.id) end
+  job.changed, job.apart = false, false
 end
 
 local function note(job, state, reason)

@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+
+	"github.com/flowroute-worker/flowroute-worker/jobs/ledger/internal/record"
 )
 
 // Create writes the job down, once: the same id again is reported as a duplicate
@@ -62,12 +64,36 @@ func (l *Ledger) createArgs(job NewJob) ([]any, error) {
 	case job.Type == SendMessage:
 		grace = 24 * time.Hour
 	}
+	subject, order := packSubject(job), strings.Join(job.Order, " ")
+	fields, packed := packJob(job, queue, subject, nonce, order)
 	return []any{
-		job.ID.String(), job.ID[:], string(job.Type.code()), string(queue),
-		millis(job.Due), millis(job.Expires), grace.Milliseconds(),
-		packSubject(job), job.Payload, strings.Join(job.Order, " "), nonce[:],
-		job.Refused, l.eventsMax, l.retention.Milliseconds(), job.Fingerprint.String(), job.Blocked,
+		job.ID.String(), job.ID[:], string(job.Type.code()), subject, nonce[:], millis(job.Due), millis(job.Expires), grace.Milliseconds(),
+		order, job.Refused, job.Blocked, l.eventsMax, l.retention.Milliseconds(), fields, packed,
 	}, nil
+}
+
+// packJob makes the fields of a new job's record that do not depend on Redis' clock.
+func packJob(job NewJob, queue byte, subject []byte, nonce [6]byte, order string) (n int, b []byte) {
+	b = make([]byte, 0, 96+len(order)+len(job.Payload))
+	add := func(name, value string) { n, b = n+1, record.AppendField(b, name, value) }
+	add("v", "1")
+	add("t", string(job.Type.code()))
+	add("l", string(queue))
+	add("g", "1")
+	add("n", "0")
+	add("i", string(subject))
+	add("cn", string(nonce[:]))
+	add("p", string(job.Payload))
+	if order != "" {
+		add("o", order)
+	}
+	if !job.Expires.IsZero() {
+		add("xe", "1")
+	}
+	if job.Fingerprint != (Fingerprint{}) {
+		add("cf", job.Fingerprint.String())
+	}
+	return n, b
 }
 
 // packSubject is what stays of a job's content to the end: sender, recipient and

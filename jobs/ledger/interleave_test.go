@@ -11,6 +11,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/flowroute-worker/flowroute-worker/jobs/ledger"
+	"github.com/flowroute-worker/flowroute-worker/jobs/ledger/ledgertest"
 	"github.com/flowroute-worker/flowroute-worker/jobs/redistest"
 )
 
@@ -81,10 +82,10 @@ func TestReceiptAfterTheEnd(t *testing.T) {
 	ends := map[ledger.State]func(bundle, ledger.ID){
 		ledger.Cancelled: func(b bundle, id ledger.ID) { b.cancel(id) },
 		ledger.Expired: func(b bundle, id ledger.ID) {
-			b.rdb.HSet(b.t.Context(), ledger.DefaultPrefix+"j:"+id.String(), "x", "1", "xe", "1")
+			ledgertest.Set(b.t, b.rdb, id.String(), "x", "1", "xe", "1")
 		},
 		ledger.Failed: func(b bundle, id ledger.ID) {
-			b.rdb.HSet(b.t.Context(), ledger.DefaultPrefix+"j:"+id.String(), "n", "5")
+			ledgertest.Set(b.t, b.rdb, id.String(), "n", "5")
 		},
 		ledger.Queued: func(bundle, ledger.ID) {},
 	}

@@ -2,8 +2,7 @@ package ledger
 
 // Every key of the ledger is made here or, from the same prefix, in common.lua:
 //
-//	{flowroute}:j:<uuid>        hash, no TTL: a job that is not final (fields: common.lua)
-//	{flowroute}:p:<uuid>        string, no TTL: what was asked; gone once the job is final
+//	{flowroute}:j:<uuid>        string, no TTL: a job that is not final, with what was asked (record.lua; fields: common.lua)
 //	{flowroute}:d:<gen>:<n>     hash, TTL retention + up to 7 days: final jobs, packed (cold.lua)
 //	{flowroute}:c:<gen>:<n>     hash, TTL retention + 7 to 14 days: MDR id → job (cold.lua)
 //	{flowroute}:d, {flowroute}:c  hash, no TTL: the generations of the two maps

@@ -8,6 +8,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/flowroute-worker/flowroute-worker/jobs/ledger"
+	"github.com/flowroute-worker/flowroute-worker/jobs/ledger/ledgertest"
 )
 
 func TestCreateOnce(t *testing.T) {
@@ -273,7 +274,7 @@ func TestNewerRecordIsLeftAlone(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	id := b.create(message(t))
-	b.rdb.HSet(t.Context(), "{flowroute}:j:"+id.String(), "v", "2")
+	ledgertest.Set(t, b.rdb, id.String(), "v", "2")
 	_, err := b.Get(t.Context(), id)
 	_, beginErr := b.Begin(t.Context(), ledger.Intent{ID: id, Generation: 1})
 	_, settleErr := b.Settle(t.Context(), ledger.Settlement{ID: id, To: ledger.Failed})

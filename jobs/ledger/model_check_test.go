@@ -10,6 +10,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/flowroute-worker/flowroute-worker/jobs/ledger"
+	"github.com/flowroute-worker/flowroute-worker/jobs/ledger/internal/record"
 )
 
 // dump reads the ledger's keys; a key's TTL is with it, where it has one.
@@ -62,6 +63,11 @@ func (w *world) contents() contents {
 			}
 			c.other[key] = strings.Join(list, " ")
 		default:
+			if strings.HasPrefix(key, "j:") {
+				c.hashes[key], err = record.Unpack(list[0])
+				w.must(err)
+				continue
+			}
 			c.other[key] = strings.Join(list, " ")
 		}
 	}
@@ -114,7 +120,7 @@ func (w *world) check(after string) {
 		if hot["fp"] != "" && !over {
 			want["g:"+hot["fp"]] = append(want["g:"+hot["fp"]], text)
 		}
-		if !over && (hot == nil || c.other["p:"+text] == "" || c.lapse["j:"+text] || c.lapse["p:"+text]) {
+		if !over && (hot == nil || hot["p"] == "" || c.lapse["j:"+text]) {
 			w.t.Fatalf("after %s: %s is %s, and its record or payload is not kept: %v", after, name, job.State, hot)
 		}
 		for _, mdr := range job.MDRs {

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/flowroute-worker/flowroute-worker/flowroute"
+	"github.com/flowroute-worker/flowroute-worker/jobs/ledger/internal/record"
 )
 
 // Get reads a job. Errors: [ErrNotFound], [ErrNewerVersion], or Redis' own.
@@ -51,24 +52,20 @@ func readJob(id ID, r reply) (Job, error) {
 	}
 	switch r.text(0) {
 	case "hot":
-		return readHot(id, r.text(1), fieldsOf(r, 2))
+		return readHot(id, r.text(1))
 	case "cold":
 		return readCold(id, r.text(1))
 	}
 	return Job{}, ErrNotFound
 }
 
-// fieldsOf are a job's fields, from a place of an answer on.
-func fieldsOf(r reply, at int) map[string]string {
-	fields := make(map[string]string, len(r.items)/2)
-	for i := at; i+1 < len(r.items); i += 2 {
-		fields[r.text(i)] = r.text(i + 1)
+// readHot reads the record of a job that is not final; common.lua has its fields.
+func readHot(id ID, packed string) (Job, error) {
+	f, err := record.Unpack(packed)
+	if err != nil {
+		return Job{}, err
 	}
-	return fields
-}
-
-func readHot(id ID, payload string, f map[string]string) (Job, error) {
-	if f["v"] != "1" {
+	if f["v"] != "1" || f["t"] == "" || f["s"] == "" || f["l"] == "" {
 		return Job{}, ErrNewerVersion
 	}
 	created := time.UnixMilli(number(f["c"]))
@@ -80,8 +77,8 @@ func readHot(id ID, payload string, f map[string]string) (Job, error) {
 		Account: f["ac"], ResolveAt: moment(f["ra"]), FirstTried: moment(f["fi"]),
 		Order: strings.Fields(f["o"]), History: readHistory(created, f["h"]),
 	}
-	if payload != "" {
-		job.Payload = []byte(payload)
+	if f["p"] != "" {
+		job.Payload = []byte(f["p"])
 	}
 	if f["pg"] != "" {
 		job.Progress = []byte(f["pg"])

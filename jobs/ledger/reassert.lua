@@ -22,7 +22,7 @@ local function own(number)
 end
 
 if not job then
-  job = {id = id, bin = ARGV[2], f = {}, changed = {}}
+  job = {id = id, bin = ARGV[2], f = {p = ARGV[10]}}
   set(job, 'v', '1')
   set(job, 't', ARGV[3])
   set(job, 'l', ARGV[4])
@@ -44,7 +44,6 @@ if not job then
   end
   move(job, 'q', REASON.redis_lost_writes, most)
   save(job)
-  redis.call('SET', P .. 'p:' .. id, ARGV[10])
 end
 local f = job.f
 if not token or job.cold or f.s ~= 'q' or f.lt == token then return {written and 'written' or 'known', f.s} end

@@ -22,7 +22,8 @@ if (fence[1] and fence[1] ~= run_id()) or (fence[2] == '1') ~= (ARGV[13] == '1')
 -- The group as it is now must be the one that was read.
 local wait = 0
 for _, id in ipairs(redis.call('SMEMBERS', group(fp))) do
-  local s = redis.call('HGET', P .. 'j:' .. id, 's')
+  local member = hot(id)
+  local s = member and member.f.s
   if s == 's' then return {'busy'} end
   if not s then redis.call('SREM', group(fp), id) end
   if (s == 'u' or s == 'a') and not known[id] then return {'changed'} end

@@ -52,22 +52,9 @@ func (l *Ledger) postedOpen(ctx context.Context, cursor string) ([]Job, string, 
 	if next == "0" {
 		next = "d0:0"
 	}
-	pipe := l.rdb.Pipeline()
-	heads := make([]*redis.SliceCmd, len(keys))
-	for i, key := range keys {
-		heads[i] = pipe.HMGet(ctx, key, "t", "s", "n", "m", "h")
-	}
-	if len(keys) > 0 {
-		if _, err := pipe.Exec(ctx); err != nil {
-			return nil, "", err
-		}
-	}
 	var ids []ID
-	for i, key := range keys {
-		field := func(n int) string { text, _ := heads[i].Val()[n].(string); return text }
-		id, err := ParseID(strings.TrimPrefix(key, prefix))
-		waits := field(1) == string(Queued.code()) && field(2) == "0" && field(3) == "" && field(4) == ""
-		if err == nil && field(0) == string(SendMessage.code()) && !waits {
+	for _, key := range keys {
+		if id, err := ParseID(strings.TrimPrefix(key, prefix)); err == nil {
 			ids = append(ids, id)
 		}
 	}

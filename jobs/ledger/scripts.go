@@ -15,6 +15,9 @@ import (
 //go:embed common.lua
 var commonLua string
 
+//go:embed record.lua
+var recordLua string
+
 //go:embed cold.lua
 var coldLua string
 
@@ -90,7 +93,7 @@ var (
 )
 
 // script puts the common parts before a script's own.
-func script(own string) *redis.Script { return framed(commonLua+coldLua+claimsLua, own) }
+func script(own string) *redis.Script { return framed(recordLua+commonLua+coldLua+claimsLua, own) }
 
 // reasonLua is how scripts write the code of a reason.
 var reasonLua = regexp.MustCompile(`\bREASON\.(\w+)`)

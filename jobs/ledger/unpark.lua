@@ -6,9 +6,10 @@ for _ = 1, 10 * tonumber(ARGV[2]) do
   local id = redis.call('ZRANGEBYSCORE', key, ARGV[3], 'inf', 'LIMIT', 0, 1)[1]
   if not id then break end
   redis.call('ZREM', key, id)
-  local f = redis.call('HMGET', P .. 'j:' .. id, 's', 'pk')
-  if f[1] == 'q' and f[2] == ARGV[1] then
-    redis.call('HDEL', P .. 'j:' .. id, 'pk')
+  local job = hot(id)
+  if job and job.f.s == 'q' and job.f.pk == ARGV[1] then
+    set(job, 'pk', nil)
+    save(job)
     ids[#ids + 1] = id
     if #ids == tonumber(ARGV[2]) then break end
   end

@@ -11,6 +11,7 @@ import (
 	"github.com/flowroute-worker/flowroute-worker/flowroute/flowroutetest"
 	"github.com/flowroute-worker/flowroute-worker/jobs"
 	"github.com/flowroute-worker/flowroute-worker/jobs/ledger"
+	"github.com/flowroute-worker/flowroute-worker/jobs/ledger/ledgertest"
 	"github.com/flowroute-worker/flowroute-worker/jobs/worker"
 	"github.com/flowroute-worker/flowroute-worker/ratelimit"
 )
@@ -108,7 +109,7 @@ func TestProofThatGrewOld(t *testing.T) {
 	t.Parallel()
 	b := setup(t, options{stopped: true})
 	id := b.send(jobs.Message{})
-	b.set("j:"+id, "ab", "1", "fp", "0011223344556677", "ra", "1", "n", "1")
+	ledgertest.Set(t, b.db.Client(), id, "ab", "1", "fp", "0011223344556677", "ra", "1", "n", "1")
 	b.start(options{})
 	if job := b.until(id, ledger.Unknown, ledger.Accepted); job.Reason != ledger.ReasonRecheck {
 		t.Errorf("got %s, %s", job.State, job.Reason)

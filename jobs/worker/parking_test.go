@@ -10,6 +10,7 @@ import (
 	"github.com/flowroute-worker/flowroute-worker/flowroute"
 	"github.com/flowroute-worker/flowroute-worker/jobs"
 	"github.com/flowroute-worker/flowroute-worker/jobs/ledger"
+	"github.com/flowroute-worker/flowroute-worker/jobs/ledger/ledgertest"
 	"github.com/flowroute-worker/flowroute-worker/jobs/worker"
 	"github.com/flowroute-worker/flowroute-worker/ratelimit"
 )
@@ -176,7 +177,7 @@ func TestMarkedIsNotParked(t *testing.T) {
 	t.Parallel()
 	b := setup(t, options{stopped: true})
 	id := b.send(jobs.Message{From: sender(1)})
-	b.set("j:"+id, "nr", "c")
+	ledgertest.Set(t, b.db.Client(), id, "nr", "c")
 	b.start(options{worker: capped(map[string]ratelimit.Cap{sender(1): {Rate: ratelimit.Rate{N: 1, Per: time.Second}}})})
 	b.until(id, ledger.Cancelled)
 }

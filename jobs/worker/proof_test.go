@@ -10,6 +10,7 @@ import (
 	"github.com/flowroute-worker/flowroute-worker/flowroute/flowroutetest"
 	"github.com/flowroute-worker/flowroute-worker/jobs"
 	"github.com/flowroute-worker/flowroute-worker/jobs/ledger"
+	"github.com/flowroute-worker/flowroute-worker/jobs/ledger/ledgertest"
 	"github.com/flowroute-worker/flowroute-worker/jobs/worker"
 )
 
@@ -67,9 +68,7 @@ func TestPurchaseWhenTheClockOfRedisJumps(t *testing.T) {
 	id := b.purchase(jobs.Purchase{Number: forSale})
 	b.until(id, ledger.Unknown)
 	seen := time.Now()
-	if err := b.db.Client().HSet(t.Context(), "{flowroute}:j:"+id, "wo", "1", "ra", "1").Err(); err != nil {
-		t.Fatal(err)
-	}
+	ledgertest.Set(t, b.db.Client(), id, "wo", "1", "ra", "1")
 	reads := b.requests("GET", forSale)
 	b.nudge(id)
 	for time.Since(seen) < settle-200*time.Millisecond {

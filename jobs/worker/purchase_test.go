@@ -12,6 +12,7 @@ import (
 	"github.com/flowroute-worker/flowroute-worker/jobs"
 	"github.com/flowroute-worker/flowroute-worker/jobs/inventory"
 	"github.com/flowroute-worker/flowroute-worker/jobs/ledger"
+	"github.com/flowroute-worker/flowroute-worker/jobs/ledger/ledgertest"
 	"github.com/flowroute-worker/flowroute-worker/jobs/worker"
 )
 
@@ -292,7 +293,7 @@ func TestPurchaseLostAfterItsClaim(t *testing.T) {
 	t.Parallel()
 	b := setup(t, options{stopped: true})
 	id := b.purchase(jobs.Purchase{Number: ours})
-	b.set("j:"+id, "nu", ours[1:])
+	ledgertest.Set(t, b.db.Client(), id, "nu", ours[1:])
 	b.set("numbers", ours[1:], id)
 	b.start(options{})
 	b.until(id, ledger.Done)

@@ -15,6 +15,7 @@ import (
 
 	"github.com/flowroute-worker/flowroute-worker/jobs"
 	"github.com/flowroute-worker/flowroute-worker/jobs/ledger"
+	"github.com/flowroute-worker/flowroute-worker/jobs/ledger/ledgertest"
 	"github.com/flowroute-worker/flowroute-worker/jobs/worker"
 	"github.com/flowroute-worker/flowroute-worker/ratelimit"
 )
@@ -52,9 +53,7 @@ func sweeping(every time.Duration, l *told) options {
 func (b bundle) old(rdb redis.UniversalClient, ids ...string) {
 	b.t.Helper()
 	for _, id := range ids {
-		if err := rdb.HSet(b.t.Context(), ledger.DefaultPrefix+"j:"+id, "c", time.Now().Add(-time.Hour).UnixMilli()).Err(); err != nil {
-			b.t.Fatal(err)
-		}
+		ledgertest.Set(b.t, rdb, id, "c", fmt.Sprint(time.Now().Add(-time.Hour).UnixMilli()))
 	}
 }
 
