@@ -61,7 +61,7 @@ func TestRedisHangs(t *testing.T) {
 	b := setupOn(t, proxy.Client())
 	b.do("POST", "/v1/messages", goodMessage).want(t, 202)
 	proxy.Stall()
-	b.do("GET", "/readyz", "").want(t, 503) // within its two seconds
+	b.do("GET", "/readyz", "").want(t, 503)                                       // within its two seconds
 	b.do("POST", "/v1/messages", keyedMessage).wantProblem(t, 503, "unavailable") // the opt-outs were not read: nothing was written down
 	proxy.Resume()
 	b.do("POST", "/v1/messages", keyedMessage).want(t, 202)
