@@ -254,11 +254,15 @@ func process(b testing.TB, task childTask) (line string, p *childproc.Process, i
 	if err != nil {
 		b.Fatal(err)
 	}
-	stdout, err := cmd.StdoutPipe()
+	// A pipe of its own: one of cmd's is closed when the child ends, read or not.
+	stdout, theirs, err := os.Pipe()
 	if err != nil {
 		b.Fatal(err)
 	}
+	defer stdout.Close()
+	cmd.Stdout = theirs
 	p, err = childproc.Start(cmd)
+	theirs.Close()
 	if err != nil {
 		b.Fatal(err)
 	}
