@@ -3,10 +3,8 @@ package ledger
 import (
 	"context"
 	"encoding/binary"
-	"errors"
 	"fmt"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/google/uuid"
@@ -24,56 +22,34 @@ func (l *Ledger) Create(ctx context.Context, job NewJob) (Created, error) {
 }
 
 // CreateMany is [Ledger.Create] for many jobs in one round trip. The two answers
-// have one entry a job, in order; of those with one id the first is created.
+// have one entry a job, in order.
 func (l *Ledger) CreateMany(ctx context.Context, jobs []NewJob) ([]Created, []error) {
 	created, errs := make([]Created, len(jobs)), make([]error, len(jobs))
-	write := func(places []int) {
-		calls := make([][]any, len(places))
-		for at, i := range places {
-			calls[at] = l.createArgs(jobs[i])
-		}
-		for at, reply := range l.runDurably(ctx, scriptCreate, calls) {
-			created[places[at]], errs[places[at]] = readCreated(jobs[places[at]].ID, reply)
-		}
-	}
-	// Two halves, so that Redis has something to do while one of them is put together.
-	// All jobs with one id are in the same.
-	var halves [2][]int
+	calls, places := make([][]any, 0, len(jobs)), make([]int, 0, len(jobs))
 	for i, job := range jobs {
 		created[i].ID = job.ID
-		if err := job.check(); err != nil {
+		args, err := l.createArgs(job)
+		if err != nil {
 			errs[i] = fmt.Errorf("create job: %w", err)
 			continue
 		}
-		half := 0
-		if len(jobs) > 2*frameMost {
-			half = int(job.ID[len(job.ID)-1] & 1)
-		}
-		halves[half] = append(halves[half], i)
+		calls, places = append(calls, args), append(places, i)
 	}
-	var second sync.WaitGroup
-	if len(halves[1]) > 0 {
-		second.Go(func() { write(halves[1]) })
+	for i, reply := range l.runDurably(ctx, scriptCreate, calls) {
+		place := places[i]
+		created[place], errs[place] = readCreated(jobs[place].ID, reply)
 	}
-	write(halves[0])
-	second.Wait()
 	return created, errs
 }
 
-// check says why the job cannot be written down.
-func (job NewJob) check() error {
-	if _, ok := queueCode(job.Queue); !ok {
-		return fmt.Errorf("no such queue %q", job.Queue)
+func (l *Ledger) createArgs(job NewJob) ([]any, error) {
+	queue, ok := queueCode(job.Queue)
+	if !ok {
+		return nil, fmt.Errorf("no such queue %q", job.Queue)
 	}
 	if job.ID.IsZero() {
-		return errors.New("no id")
+		return nil, fmt.Errorf("no id")
 	}
-	return nil
-}
-
-// createArgs are the arguments of the script for a job that was checked.
-func (l *Ledger) createArgs(job NewJob) []any {
-	queue, _ := queueCode(job.Queue)
 	nonce := job.Nonce
 	if nonce == ([6]byte{}) {
 		drawn := uuid.New()
@@ -93,7 +69,7 @@ func (l *Ledger) createArgs(job NewJob) []any {
 	return []any{
 		job.ID.String(), job.ID[:], string(job.Type.code()), subject, nonce[:], millis(job.Due), millis(job.Expires), grace.Milliseconds(),
 		order, job.Refused, job.Blocked, l.eventsMax, l.retention.Milliseconds(), fields, packed,
-	}
+	}, nil
 }
 
 // packJob makes the fields of a new job's record that do not depend on Redis' clock.
