@@ -28,6 +28,7 @@ import (
 
 	"github.com/flowroute-worker/flowroute-worker/flowroute"
 	"github.com/flowroute-worker/flowroute-worker/flowroute/flowroutetest"
+	"github.com/flowroute-worker/flowroute-worker/internal/race"
 	"github.com/flowroute-worker/flowroute-worker/jobs"
 	"github.com/flowroute-worker/flowroute-worker/jobs/campaign"
 	"github.com/flowroute-worker/flowroute-worker/jobs/events"
@@ -167,7 +168,10 @@ func TestDescriptionIsTrue(t *testing.T) {
 		c.spoil(a.bundle, local, e)
 	}
 	a.proxy.Cut()
-	for _, e := range goods {
+	for i, e := range goods {
+		if race.Enabled && i > 0 {
+			break
+		}
 		if !c.seen[e.op+" 503"] && c.operations()[e.op].Responses.Value("503") != nil { // it takes a while to give up
 			e.status = 503
 			c.try(a.bundle, e)
@@ -177,7 +181,7 @@ func TestDescriptionIsTrue(t *testing.T) {
 	for op, operation := range c.operations() {
 		for status := range operation.Responses.Map() {
 			// A slow body has a test of its own, and 500 is a fault that there must not be.
-			if !c.seen[op+" "+status] && status != "408" && status != "500" {
+			if !c.seen[op+" "+status] && status != "408" && status != "500" && (status != "503" || !race.Enabled) {
 				t.Errorf("%s is described with %s, and was never answered so", op, status)
 			}
 		}
