@@ -30,7 +30,7 @@
 //
 // # Layout
 //
-// A job that is not final is a small hash and a string with what was asked. A
+// A job that is not final is one string, with what was asked in it (record.lua). A
 // final one moves into a packed map of about 100 bytes a job (see cold.lua).
 // Every state change is added to a bounded stream, in the same script.
 //
