@@ -66,8 +66,10 @@ func (c *Client) enqueueMany(ctx context.Context, next func() []draft, taken fun
 	announced := make(chan struct{})
 	close(announced)
 	for batch := range ahead {
-		if err := ctx.Err(); err != nil {
-			batch.fail(err)
+		if down = ctx.Err(); down != nil { // what is left was not tried
+			batch.fail(down)
+			taken(batch.drafts)
+			break
 		}
 		var notices []notice
 		notices, down = c.take(ctx, batch)

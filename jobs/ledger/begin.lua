@@ -37,7 +37,7 @@ local before = {}
 if ARGV[18] == '1' then
   if f.s == 'q' and not f.cf then return {'unread'} end
   fp = f.cf or ''
-  before = {f.p, f.l, f.g, f.c, f.d, f.x, f.n, f.un or '', f.i, fp}
+  before = {f.p or '', f.l, f.g, f.c, f.d, f.x, f.n, f.un or '', f.i, fp}
 end
 
 if f.s == 's' and f.k == token then

@@ -162,3 +162,22 @@ func TestRecordOfAnEarlierVersion(t *testing.T) {
 	b.settle(ledger.Settlement{ID: id, Token: "t", To: ledger.Accepted, MDR: mdr()})
 	b.wantState(id, ledger.Accepted)
 }
+
+// The record of a final job that is kept, since only matching says that it was accepted,
+// lapses also when something is changed in it afterwards.
+func TestChangedRecordLapses(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	id := b.unknown("t")
+	b.settle(ledger.Settlement{ID: id, Token: "t", To: ledger.Accepted, MDR: mdr(), Inferred: true})
+	key := "{flowroute}:j:" + id.String()
+	if ttl := b.rdb.PTTL(t.Context(), key).Val(); ttl <= 0 {
+		t.Fatalf("got TTL %v of a job that was matched", ttl)
+	}
+	if done, err := b.Reword(t.Context(), id, "", "look at it"); err != nil || !done {
+		t.Fatalf("got %t, %v", done, err)
+	}
+	if ttl := b.rdb.PTTL(t.Context(), key).Val(); ttl <= 0 || b.get(id).Warning != "look at it" {
+		t.Errorf("got TTL %v and warning %q, want that it lapses as before", ttl, b.get(id).Warning)
+	}
+}
