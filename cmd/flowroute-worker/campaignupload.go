@@ -30,6 +30,7 @@ type upload struct {
 	totals   campaign.Totals
 	problems []campaign.Answer // the first of them
 	last     int               // the line that was answered last
+	waited   bool              // for another upload
 }
 
 // furtherMost bounds how often the same is made again.
@@ -143,11 +144,11 @@ func (u *upload) run(ctx context.Context, d *desk) error {
 	if u.before > 0 {
 		fmt.Fprintf(u.errs, "an upload broke off: it goes on after the %s that are there already\n", people(u.before))
 	}
-	err := u.roll.upload(ctx, u.bar, func(ctx context.Context, source io.Reader) error {
-		return u.unlessBusy(ctx, func() (err error) {
-			u.totals, err = u.store.Upload(ctx, u.id, source, u.roll.in, u.take)
-			return err
-		})
+	err := u.roll.upload(ctx, u.bar, func(ctx context.Context, source io.Reader) (err error) {
+		in := u.roll.in
+		in.Waiting = u.waits
+		u.totals, err = u.store.Upload(ctx, u.id, source, in, u.take)
+		return err
 	})
 	if err != nil {
 		return u.broken(ctx, err)
@@ -170,23 +171,13 @@ func (u *upload) run(ctx context.Context, d *desk) error {
 	return err
 }
 
-// busyPatience is longer than an upload that died keeps others out.
-const busyPatience = 20 * time.Second
-
-// unlessBusy tries again where another upload is in the way, which may be one that died.
-func (u *upload) unlessBusy(ctx context.Context, try func() error) error {
-	for began := time.Now(); ; {
-		err := try()
-		if !errors.Is(err, campaign.ErrBusy) || u.last > 0 || time.Since(began) > busyPatience {
-			return err
-		}
-		if time.Since(began) < time.Second {
-			fmt.Fprintln(u.errs, "another upload to this campaign has not ended, or has died a moment ago: waiting up to 20 s …")
-		}
-		if !pause(ctx, time.Second) {
-			return err
-		}
+// waits says, once, why nothing happens.
+func (u *upload) waits() error {
+	if !u.waited {
+		u.waited = true
+		fmt.Fprintln(u.errs, "another upload to this campaign has not ended, or was killed a moment ago: waiting up to 20 s to see which …")
 	}
+	return nil
 }
 
 // take takes the answer to a row.

@@ -23,8 +23,8 @@ var (
 	ErrNotFound = errors.New("no such campaign")
 	// ErrConflict: the key belongs to a campaign that asks for something else.
 	ErrConflict = errors.New("the key belongs to a campaign with other content")
-	// ErrBusy: somebody else uploads recipients to the campaign at this moment.
-	ErrBusy = errors.New("recipients of this campaign are being uploaded by somebody else: wait for that, or cancel it")
+	// ErrBusy: another upload to the campaign goes on.
+	ErrBusy = errors.New("another upload to this campaign is going on: do this again when it has ended, which adds nobody twice; or cancel the campaign")
 	// ErrEmpty: a campaign without recipients cannot be started.
 	ErrEmpty = errors.New("the campaign has no recipients")
 )
@@ -54,6 +54,9 @@ type Options struct {
 	// Durable: a row counts as accepted, and a campaign as created or changed, when that is
 	// on Redis' disk.
 	Durable bool
+	// UploadTTL is how long an upload whose process died keeps others out. An upload that
+	// hears nothing of Redis for so long ends. Defaults to 15 s.
+	UploadTTL time.Duration
 	// OptOuts is who must not be texted, looked at when rows come in; nil: nobody.
 	OptOuts suppress.Checker
 	// Senders finds those of some sending numbers that are not the account's, and says of
@@ -90,6 +93,9 @@ func New(rdb redis.UniversalClient, o Options) (*Store, error) {
 	}
 	if o.Retention == 0 {
 		o.Retention = 720 * time.Hour
+	}
+	if o.UploadTTL <= 0 {
+		o.UploadTTL = defaultUploadTTL
 	}
 	if o.BrakeWindow == 0 {
 		o.BrakePercent, o.BrakeWindow = 5, 1000

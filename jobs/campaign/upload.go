@@ -7,14 +7,12 @@ import (
 	"fmt"
 	"io"
 	"strconv"
-	"time"
 
 	"github.com/google/uuid"
 	"github.com/redis/go-redis/v9"
 
 	"github.com/flowroute-worker/flowroute-worker/jobs"
 	"github.com/flowroute-worker/flowroute-worker/jobs/campaign/intake"
-	"github.com/flowroute-worker/flowroute-worker/jobs/internal/lease"
 	"github.com/flowroute-worker/flowroute-worker/jobs/ledger"
 )
 
@@ -56,30 +54,29 @@ type Input struct {
 	Recipient string // the column with the number. Defaults to the one with a usual name
 	Latin1    bool   // a CSV in Latin-1
 	FirstLine int    // of a stream whose beginning was read before. Defaults to 1
+	// Waiting is called now and then while another upload is in the way, of which it is
+	// not known yet whether it lives; an error of it ends this one with it. nil: nobody is
+	// told.
+	Waiting func() error
 }
 
-const (
-	// uploadTTL is how long an upload that died keeps others out.
-	uploadTTL = 15 * time.Second
-	// uploadBatch is how many rows go to Redis at once, unless the input pauses.
-	uploadBatch = 8 * chunkRows
-)
+// uploadBatch is how many rows go to Redis at once, unless the input pauses.
+const uploadBatch = 8 * chunkRows
 
 // Upload adds recipients to a draft. Each row gets its answer, in order, once it is
 // certain; an error of answer ends the upload with it. It may be called again, after an
 // error or with more rows. Rows that were answered stay; of the others of a broken upload
 // some may have been taken, which makes them duplicates then.
 //
+// One upload at a time adds to a campaign. Where there is another one that lives, the
+// error is [ErrBusy], after a look of up to a third of [Options].UploadTTL; one that died
+// is waited for, nothing of r being read before.
+//
 // Errors: [ErrNotFound], [ErrBusy], [*StateError], [*intake.FileError] and those of r,
 // after which no row counts that was not answered; or Redis' own.
 func (s *Store) Upload(ctx context.Context, id ledger.ID, r io.Reader, in Input, answer func(Answer) error) (Totals, error) {
 	u := &upload{store: s, id: id, answer: answer, packer: newPacker(), token: uuid.NewString()}
-	err := lease.Hold(ctx, s.rdb, s.keys.uploader(id), lease.Options{TTL: uploadTTL}, func(ctx context.Context) error {
-		return u.run(ctx, r, in)
-	})
-	if errors.Is(err, lease.ErrHeld) {
-		err = ErrBusy
-	}
+	err := s.uploader(id, in.Waiting).hold(ctx, func(ctx context.Context) error { return u.run(ctx, r, in) })
 	if err != nil {
 		return u.totals, fmt.Errorf("upload recipients: %w", err)
 	}

@@ -208,7 +208,7 @@ func TestAnswersComeWhileTheInputPauses(t *testing.T) {
 
 func TestOneUploadAtATime(t *testing.T) {
 	t.Parallel()
-	r := setup(t, campaign.Options{})
+	r := setup(t, campaign.Options{UploadTTL: 3 * time.Second})
 	id := r.create(campaign.Spec{Template: "Hi {{name}}"})
 	read, write := io.Pipe()
 	over := make(chan error, 1)
@@ -221,8 +221,13 @@ func TestOneUploadAtATime(t *testing.T) {
 		t.Fatal(err)
 	}
 	<-first
-	if _, _, err := r.upload(id, strings.NewReader(people(6, 9))); !errors.Is(err, campaign.ErrBusy) {
-		t.Errorf("second upload: got %v, want ErrBusy", err)
+	// It says nothing, and lives all the same.
+	second, began := strings.NewReader(people(6, 9)), time.Now()
+	if _, _, err := r.upload(id, second); !errors.Is(err, campaign.ErrBusy) || second.Len() < int(second.Size()) {
+		t.Errorf("second upload: got %v, with %d of %d bytes left, want ErrBusy and nothing read", err, second.Len(), second.Size())
+	}
+	if took := time.Since(began); took > 2*time.Second {
+		t.Errorf("that took %v, want a third of the lease at most", took)
 	}
 	if _, err := r.Start(t.Context(), id); !errors.Is(err, campaign.ErrBusy) {
 		t.Errorf("start: got %v, want ErrBusy", err)
@@ -235,6 +240,61 @@ func TestOneUploadAtATime(t *testing.T) {
 	_ = write.Close()
 	if _, ok := errors.AsType[*campaign.StateError](<-over); !ok {
 		t.Error("the first upload went on in a cancelled campaign")
+	}
+}
+
+// A process dies in the middle of an upload, as far as Redis can see: the next upload waits
+// until that is certain and goes on. When the process was only frozen and wakes up, what it
+// still has on its hands is not written.
+func TestUploadAfterOneThatDied(t *testing.T) {
+	t.Parallel()
+	db := redistest.New(t)
+	o := campaign.Options{UploadTTL: 1500 * time.Millisecond}
+	r := setupOn(t, db.Client(), o)
+	proxy := db.Proxy(t)
+	frozen := setupOn(t, proxy.Client(), o)
+	id := r.create(campaign.Spec{Template: "Hi {{name}}"})
+	read, write := io.Pipe()
+	over := make(chan error, 1)
+	answered := make(chan struct{}, 100)
+	go func() {
+		_, err := frozen.Upload(t.Context(), id, read, campaign.Input{}, func(campaign.Answer) error { answered <- struct{}{}; return nil })
+		over <- err
+	}()
+	if _, err := io.WriteString(write, people(1, 5)); err != nil {
+		t.Fatal(err)
+	}
+	for range 5 {
+		<-answered
+	}
+	proxy.Stall()
+	waited := 0
+	totals, err := r.Upload(t.Context(), id, strings.NewReader(people(1, 9)), campaign.Input{Waiting: func() error { waited++; return nil }}, nil)
+	if want := (campaign.Totals{Accepted: 4, Duplicate: 5, Known: 5, Segments: 4}); err != nil || totals != want || waited == 0 {
+		t.Errorf("got %+v, %v after %d looks, want %+v", totals, err, waited, want)
+	}
+	proxy.Resume()
+	_, _ = io.WriteString(write, "+12065550199,Late\n")
+	_ = write.Close()
+	if err := <-over; err == nil {
+		t.Error("the upload that was given up has ended well")
+	}
+	if c := r.get(id); c.Rows != 9 {
+		t.Errorf("got %d rows, want 9", c.Rows)
+	}
+}
+
+// Who waits for one that died may be told to end.
+func TestUploadThatIsToldNotToWait(t *testing.T) {
+	t.Parallel()
+	r := setup(t, campaign.Options{})
+	id := r.create(campaign.Spec{Template: "Hi {{name}}"})
+	if err := r.rdb.Set(t.Context(), "{flowroute}:cp:"+id.String()+":u", "one that died", time.Minute).Err(); err != nil {
+		t.Fatal(err)
+	}
+	in := strings.NewReader(people(1, 2))
+	if _, err := r.Upload(t.Context(), id, in, campaign.Input{Waiting: func() error { return errBroken }}, nil); !errors.Is(err, errBroken) || in.Len() < int(in.Size()) {
+		t.Errorf("got %v, want its own error, and nothing read", err)
 	}
 }
 

@@ -4,16 +4,20 @@ import (
 	"bufio"
 	"bytes"
 	"compress/gzip"
+	"context"
 	"encoding/json"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
+	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/redis/go-redis/v9"
 
 	"github.com/flowroute-worker/flowroute-worker/jobs/campaign"
 	"github.com/flowroute-worker/flowroute-worker/jobs/httpapi"
@@ -303,13 +307,25 @@ func (k rowTalk) want(texts ...string) {
 	}
 }
 
+// brieflyHeld makes an upload that died keep others out for less long, and one that lives
+// show it sooner.
+func brieflyHeld(t *testing.T) func(*httpapi.Options) {
+	return func(o *httpapi.Options) {
+		store, err := campaign.New(o.Redis, campaign.Options{UploadTTL: 3 * time.Second})
+		if err != nil {
+			t.Fatal(err)
+		}
+		o.Campaigns = store
+	}
+}
+
 const keyedHead = `{"from":"+12065550100","template":"hello","key":"k"}` + "\n"
 
 // TestRecipientsAreAnsweredWhileTheyCome: one after another, on one connection, and the
 // next request on it too. Meanwhile nobody else adds any.
 func TestRecipientsAreAnsweredWhileTheyCome(t *testing.T) {
 	t.Parallel()
-	b := setupCampaigns(t)
+	b := setupCampaigns(t, brieflyHeld(t))
 	k := b.talk(b.url, "/v1/campaigns")
 	k.chunk(keyedHead)
 	first := k.row()
@@ -377,15 +393,57 @@ func TestCampaignThatEndsInTheMiddle(t *testing.T) {
 		t.Fatal(err)
 	}
 	_ = gone.conn.Close()
-	b.until("its lease is free", func() bool {
-		a := b.do("POST", "/v1/campaigns/"+first.Campaign.ID+"/recipients", "", "Content-Type", asLines)
-		return a.status == 200
-	})
-	got, _ = b.allInOne(body)
+	got, _ = b.allInOne(body) // at once: it waits until the server has noticed
 	wantLines(t, "whole", got, "campaign draft true true", "2 duplicate", "3 duplicate", "4 accepted", "total {3 1 2 0 0 1} running")
 	if got := b.get(first.Campaign.ID); got.Recipients != 4 {
 		t.Errorf("got %+v", got)
 	}
+}
+
+// leaseWatch hears when somebody asks how long a lease still lasts.
+type leaseWatch struct {
+	asked chan struct{} // closed then
+	once  sync.Once
+}
+
+func (w *leaseWatch) DialHook(next redis.DialHook) redis.DialHook          { return next }
+func (w *leaseWatch) ProcessHook(next redis.ProcessHook) redis.ProcessHook { return next }
+func (w *leaseWatch) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
+	return func(ctx context.Context, commands []redis.Cmder) error {
+		if slices.ContainsFunc(commands, func(c redis.Cmder) bool { return c.Name() == "pttl" }) {
+			w.once.Do(func() { close(w.asked) })
+		}
+		return next(ctx, commands)
+	}
+}
+
+// TestRecipientsAfterAServerThatDied: its upload is in the way until its lease lapses,
+// which the next request waits for; not so if its own server ends meanwhile.
+func TestRecipientsAfterAServerThatDied(t *testing.T) {
+	t.Parallel()
+	db := redistest.New(t)
+	rdb, watch := db.Client(), &leaseWatch{asked: make(chan struct{})}
+	rdb.AddHook(watch)
+	b := setupCampaignsOn(t, rdb)
+	at := b.draft(`,"template":"hello"`).ID
+	lease := "{flowroute}:cp:" + at + ":u"
+	if err := b.rdb.Set(t.Context(), lease, "of one that died", time.Minute).Err(); err != nil {
+		t.Fatal(err)
+	}
+	addr, stop := serve(t, b.server)
+	k := b.talk(addr, "/v1/campaigns/"+at+"/recipients")
+	k.chunk(to(1) + "\n")
+	<-watch.asked
+	stop()
+	response, err := http.ReadResponse(bufio.NewReader(k.conn), nil)
+	if err != nil || response.StatusCode != 503 || response.Header.Get("Retry-After") == "" {
+		t.Errorf("its server ends: got %+v, %v", response, err)
+	}
+
+	if err := b.rdb.PExpire(t.Context(), lease, 700*time.Millisecond).Err(); err != nil {
+		t.Fatal(err)
+	}
+	wantLines(t, "after it", b.recipients(at, to(1), asLines), "1 accepted", "total {1 1 0 0 0 1}")
 }
 
 // TestServerEndsDuringRecipients: the stream is ended at a row, and the client is told
@@ -463,7 +521,7 @@ func TestRedisDiesWhileRecipientsCome(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	b := setupCampaignsOn(t, db.Client())
+	b := setupCampaignsOn(t, db.Client(), brieflyHeld(t))
 	k := b.talk(b.url, "/v1/campaigns")
 	body := []string{keyedHead}
 	k.chunk(keyedHead)
@@ -490,11 +548,7 @@ func TestRedisDiesWhileRecipientsCome(t *testing.T) {
 	if got := b.get(first.Campaign.ID); got.State != campaign.Draft || got.Recipients < 5 {
 		t.Errorf("got %+v", got)
 	}
-	var all answer
-	b.until("the lease of the upload that died is over", func() bool {
-		all = b.do("POST", "/v1/campaigns", strings.Join(body, ""), "Content-Type", asLines)
-		return all.status == 200
-	})
+	all := b.do("POST", "/v1/campaigns", strings.Join(body, ""), "Content-Type", asLines).want(t, 200)
 	got, total := rowsOf(t, all.body)
 	if total.State != "running" || total.Total.Rows != 6 || total.Total.Invalid != 0 || b.get(first.Campaign.ID).Recipients != 6 {
 		t.Errorf("got %v", got)

@@ -211,8 +211,8 @@ func campaignProblem(err error) *problem {
 		return newProblem(http.StatusConflict, codeConflict,
 			"This key belongs to a campaign that asks for something else. Use a new key for a new campaign.").because(err)
 	case errors.Is(err, campaign.ErrBusy):
-		return newProblem(http.StatusConflict, codeBusy, "Recipients of this campaign are being sent by somebody else, or by a request "+
-			"that broke off seconds ago. Try again, or cancel the campaign.").with("Retry-After", strconv.Itoa(busyAfter))
+		return newProblem(http.StatusConflict, codeBusy, "Recipients of this campaign are being sent by another request or command. "+
+			"When that has ended, do this again: nobody is added twice. To end it, cancel the campaign.").with("Retry-After", strconv.Itoa(busyAfter))
 	case errors.Is(err, campaign.ErrEmpty):
 		return newProblem(http.StatusConflict, codeEmpty, "The campaign has no recipients: add some, then start it.")
 	case errors.Is(err, campaign.ErrNewerVersion):
@@ -226,7 +226,7 @@ func campaignProblem(err error) *problem {
 	return nil
 }
 
-// busyAfter, in seconds: an upload that died keeps others out for some.
+// busyAfter, in seconds: others may take long, or end soon.
 const busyAfter = 5
 
 // bodyPatience is how long a client may keep a server that has refused its body busy

@@ -116,6 +116,12 @@ func (q *query) column() string {
 
 // upload takes recipients in and answers each.
 func (u *rows) upload(source io.Reader, in campaign.Input) (err error) {
+	in.Waiting = func() error {
+		if isClosed(u.in.over) {
+			return http.ErrServerClosed
+		}
+		return nil
+	}
 	u.totals, err = u.s.o.Campaigns.Upload(u.ctx, u.id, &toldFirst{u, source}, in, u.take)
 	if sent := u.send(); err == nil {
 		err = sent
