@@ -2,6 +2,8 @@ package jobs
 
 import (
 	"context"
+	"fmt"
+	"slices"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -52,33 +54,90 @@ func (c *Client) nudgeMany(ctx context.Context, notices []notice, places []int) 
 		return []error{c.nudge(ctx, c.asynq, notices[places[0]], 0)}
 	}
 	errs := make([]error, len(places))
-	var noted notes
-	var of []int // of each note, whose it is
-	for at, place := range places {
-		errs[at] = c.nudge(context.WithValue(ctx, notesKey{}, &noted), c.noting, notices[place], 0)
-		for len(of) < len(noted.calls) {
-			of = append(of, at)
-		}
-	}
+	calls := c.nudgeCalls(ctx, notices, places, errs)
 	pipe := c.rdb.Pipeline()
-	cmds := make([]*redis.Cmd, len(noted.calls))
-	for i, call := range noted.calls {
+	cmds := make([]*redis.Cmd, len(calls))
+	for i, call := range calls {
 		cmds[i] = pipe.EvalSha(ctx, call.sha1, call.keys, call.args...)
 	}
 	_, _ = pipe.Exec(ctx) // each command carries its own error
 	rung := map[string]bool{}
-	for i, cmd := range cmds {
-		n := notices[places[of[i]]]
-		err := cmd.Err()
-		if redis.HasErrorPrefix(err, "NOSCRIPT") {
+	for i, call := range calls {
+		n, err := notices[places[call.of[0]]], cmds[i].Err()
+		switch {
+		case !redis.HasErrorPrefix(err, "NOSCRIPT"):
+		case call.sha1 == nudgeScript.Hash():
+			err = nudgeScript.Eval(ctx, c.rdb, call.keys, call.args...).Err()
+		default:
 			err = c.nudge(ctx, c.asynq, n, 0)
 		}
-		if errs[of[i]] = err; err == nil && n.due.IsZero() && !rung[n.queue] {
+		for _, at := range call.of {
+			errs[at] = err
+		}
+		if err == nil && n.due.IsZero() && !rung[n.queue] {
 			rung[n.queue] = true
 			c.bell.ring(ctx, n.queue)
 		}
 	}
 	return errs
+}
+
+// nudgeCall is a script that gives tasks to some jobs.
+type nudgeCall struct {
+	scriptCall
+	of []int // whose they are
+}
+
+// nudgeCalls are scripts for the jobs at these places. What cannot have one has its error.
+func (c *Client) nudgeCalls(ctx context.Context, notices []notice, places []int, errs []error) []nudgeCall {
+	calls := make([]nudgeCall, 0, len(places)/nudgesAtOnce+8)
+	alike := map[kindOfNudge][]int{}
+	var kinds []kindOfNudge // in their order
+	for at, place := range places {
+		n := notices[place]
+		kind := kindOfNudge{n.kind, n.queue, n.generation, n.due.IsZero()}
+		if alike[kind] == nil {
+			kinds = append(kinds, kind)
+		}
+		alike[kind] = append(alike[kind], at)
+	}
+	for _, kind := range kinds {
+		of := alike[kind]
+		if kind.atOnce {
+			m, err := c.mouldOf(ctx, notices[places[of[0]]])
+			switch {
+			case err != nil:
+				for _, at := range of {
+					errs[at] = err
+				}
+				continue
+			case m != nil:
+				for part := range slices.Chunk(of, nudgesAtOnce) {
+					calls = append(calls, nudgeCall{m.call(notices, places, part), part})
+				}
+				continue
+			}
+		}
+		for _, at := range of {
+			call, err := c.noted(ctx, notices[places[at]])
+			if errs[at] = err; err == nil {
+				calls = append(calls, nudgeCall{call, []int{at}})
+			}
+		}
+	}
+	return calls
+}
+
+// noted is the script with which asynq would enqueue a job's task.
+func (c *Client) noted(ctx context.Context, n notice) (scriptCall, error) {
+	var into notes
+	if err := c.nudge(context.WithValue(ctx, notesKey{}, &into), c.noting, n, 0); err != nil {
+		return scriptCall{}, err
+	}
+	if len(into.calls) != 1 {
+		return scriptCall{}, fmt.Errorf("nudge: asynq enqueues by %d scripts", len(into.calls))
+	}
+	return into.calls[0], nil
 }
 
 // noting is the Redis client of an asynq client that enqueues many tasks: asynq enqueues
