@@ -151,6 +151,9 @@ func (u *upload) run(ctx context.Context, d *desk) error {
 		return err
 	})
 	if err != nil {
+		if began, ok := errors.AsType[*campaign.StateError](err); ok && u.last == 0 {
+			return u.exists(ctx, began.State) // by another command, just now
+		}
 		return u.broken(ctx, err)
 	}
 	if u.before+u.totals.Accepted == 0 {
