@@ -1,7 +1,8 @@
 // Package worker executes jobs against the Flowroute API, inside its rate limit.
 //
 // A [Worker] runs one asynq server per queue, so that a waiting bulk job never
-// holds an OTP's worker. A task is only a nudge: the worker reads the job from the
+// holds an OTP's worker. Where no limit makes messages wait, their tasks are taken many
+// at a time beside asynq (express.go). A task is only a nudge: the worker reads the job from the
 // ledger and does what its state allows.
 //
 // # One attempt

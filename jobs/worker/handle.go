@@ -19,14 +19,18 @@ import (
 func (w *Worker) handler() asynq.Handler {
 	return asynq.HandlerFunc(func(ctx context.Context, task *asynq.Task) error {
 		return w.crew.run(func() error {
-			started := time.Now()
 			taskID, _ := asynq.GetTaskID(ctx)
 			queue, _ := asynq.GetQueueName(ctx)
-			err := w.handle(ctx, task, taskID, queue)
-			w.logTask(ctx, task.Type(), taskID, queue, started, err)
-			return err
+			return w.handleTask(ctx, task, taskID, queue)
 		})
 	})
+}
+
+func (w *Worker) handleTask(ctx context.Context, task *asynq.Task, taskID, queue string) error {
+	started := time.Now()
+	err := w.handle(ctx, task, taskID, queue)
+	w.logTask(ctx, task.Type(), taskID, queue, started, err)
+	return err
 }
 
 func (w *Worker) logTask(ctx context.Context, kind, taskID, queue string, started time.Time, err error) {

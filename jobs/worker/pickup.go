@@ -29,6 +29,7 @@ type pickup struct {
 	// queues is where the servers of each wait for a task. A channel has one place: whoever
 	// takes it asks, and lets the next one ask if there was a task.
 	queues  map[string]chan struct{}
+	express map[string]*express // who takes most tasks of a queue instead
 	stopped <-chan struct{}
 }
 
@@ -42,6 +43,15 @@ func newPickup(rdb redis.UniversalClient, stopped <-chan struct{}) *pickup {
 
 // ring says that a task was enqueued.
 func (p *pickup) ring(queue string) {
+	if e := p.express[queue]; e != nil {
+		e.ring()
+		return
+	}
+	p.wake(queue)
+}
+
+// wake makes asynq ask for a task.
+func (p *pickup) wake(queue string) {
 	if rung := p.queues[queue]; rung != nil {
 		select {
 		case rung <- struct{}{}:
@@ -105,22 +115,28 @@ func (p *pickup) listen(ctx context.Context, channel string) {
 	}
 }
 
-// EvalSha runs a script, and holds asynq's question for a task while there is none.
+// EvalSha runs a script, and holds asynq's question for a task while there is none, or
+// none that is not taken otherwise.
 func (p *pickup) EvalSha(ctx context.Context, sha1 string, keys []string, args ...any) *redis.Cmd {
-	rung := p.queues[queueAsked(keys)]
+	queue := queueAsked(keys)
+	rung, express := p.queues[queue], p.express[queue]
 	if rung == nil {
 		return p.UniversalClient.EvalSha(ctx, sha1, keys, args...)
 	}
 	args = slices.Clone(args)
 	until := time.NewTimer(pickupHold)
 	defer until.Stop()
-	for started := time.Now(); ; {
-		cmd := p.UniversalClient.EvalSha(ctx, sha1, keys, args...)
+	cmd := redis.NewCmd(ctx)
+	cmd.SetErr(redis.Nil)
+	for started, ask := time.Now(), express == nil; ; ask = true {
+		if ask {
+			cmd = p.UniversalClient.EvalSha(ctx, sha1, keys, args...)
+		}
 		switch err := cmd.Err(); {
 		case err == nil:
-			select {
-			case rung <- struct{}{}: // there may be more
-			default:
+			p.ring(queue) // there may be more
+			if express != nil && express.others.Load() {
+				p.wake(queue)
 			}
 			return cmd
 		case redis.HasErrorPrefix(err, "NOSCRIPT"):

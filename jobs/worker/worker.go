@@ -163,7 +163,7 @@ func (w *Worker) Run(ctx context.Context) error {
 	}()
 	loops.Go(func() { w.sweep(looking) })
 	loops.Go(func() { w.watch(looking) })
-	pickup := newPickup(w.o.Redis, ctx.Done())
+	pickup := w.pickup(ctx)
 	loops.Go(func() { pickup.look(looking, w.o.Poll) })
 	loops.Go(func() { pickup.listen(looking, w.o.Jobs.Bell()) })
 	defer w.beat(ctx)()
@@ -177,6 +177,10 @@ func (w *Worker) Run(ctx context.Context) error {
 			return err
 		}
 	}
+	var expresses sync.WaitGroup
+	for _, e := range pickup.express {
+		expresses.Go(func() { e.run(ctx) })
+	}
 	<-ctx.Done()
 	for _, server := range servers {
 		server.Stop()
@@ -186,9 +190,22 @@ func (w *Worker) Run(ctx context.Context) error {
 	deadline := time.AfterFunc(w.o.ShutdownTimeout, func() { close(w.ended) })
 	defer deadline.Stop()
 	stop(servers)
+	expresses.Wait()
 	w.parking.wait()
 	w.behind.wait()
 	return nil
+}
+
+// pickup is how tasks are taken: those of messages that no limit makes wait by an express.
+func (w *Worker) pickup(ctx context.Context) *pickup {
+	p := newPickup(w.o.Redis, ctx.Done())
+	if w.unread {
+		p.express = map[string]*express{}
+		for _, queue := range []string{ledger.QueueOTP, ledger.QueueNormal, ledger.QueueBulk} {
+			p.express[queue] = newExpress(w, queue, func() { p.wake(queue) })
+		}
+	}
+	return p
 }
 
 // fitWait is how long the other processes have to notice a new one before its
