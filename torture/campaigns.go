@@ -47,7 +47,7 @@ func newCampaigns(o Options, rng *rand.Rand) []Campaign {
 		}
 		switch i {
 		case 1:
-			c.Spec.Rate = max(float64(o.limits().SMS.N)/10, 1)
+			c.Spec.Rate = max(float64(o.usual().SMS.N)/10, 1)
 		case 2:
 			c.Cancel = about(o.For / 10)
 		}

@@ -49,6 +49,9 @@ type Options struct {
 	// rolled back: then nothing may be sent twice, and what the records do not
 	// decide is left to a person.
 	Late bool
+	// Unlimited lifts the limits of messages: then workers take and end their tasks many at
+	// a time.
+	Unlimited bool
 	// Dir is where logs and Redis' files are left. Defaults to a temporary one that
 	// is removed.
 	Dir string
@@ -84,7 +87,7 @@ func (o *Options) setDefaults() {
 		o.Fsync = FsyncAlways
 	}
 	if o.For == 0 {
-		perSecond := 0.3 * float64(o.limits().SMS.N)
+		perSecond := 0.3 * float64(o.usual().SMS.N)
 		o.For = max(20*time.Second, time.Duration(float64(o.Messages)/perSecond*float64(time.Second)))
 	}
 	if o.Rest == 0 {
@@ -153,6 +156,15 @@ func (o Options) times() times {
 
 // limits are the account's, as the workers know them.
 func (o Options) limits() ratelimit.Limits {
+	l := o.usual()
+	if o.Unlimited {
+		l.SMS, l.MMS = ratelimit.Rate{}, ratelimit.Rate{}
+	}
+	return l
+}
+
+// usual are the documented defaults by the scale.
+func (o Options) usual() ratelimit.Limits {
 	per := func(n float64) ratelimit.Rate {
 		return ratelimit.Rate{N: max(int(n*o.Scale/2), 1), Per: time.Second}
 	}

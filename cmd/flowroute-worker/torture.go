@@ -51,6 +51,7 @@ func newTorture(w world) *cobra.Command {
 	flags.IntVar(&o.RedisKills, "redis-kills", 10, "how often Redis is killed; 0 is never, and then nothing is rolled back")
 	flags.StringVar(&fsync, "fsync", string(torture.FsyncAlways), "when Redis writes to the disk: always, or everysec, and then each kill also takes up to its last second away, as a power cut would")
 	flags.BoolVar(&o.Late, "late", false, "records appear only after the settle time: nothing may be sent twice, what they do not decide is left to a person")
+	flags.BoolVar(&o.Unlimited, "unlimited", false, "messages have no limit: workers then take them many at a time")
 	flags.DurationVar(&o.For, "for", 0, "how long jobs are asked for (default as the messages and the limit need)")
 	flags.StringVar(&o.Dir, "keep", "", "leave logs and Redis' files in this directory")
 	flags.BoolVar(&quick, "quick", false, "a small run of less than a minute")
