@@ -18,6 +18,14 @@
 // What each error means is decided in one place, outcome.go. An outcome that
 // cannot be told puts the job into the state unknown, in which nothing posts it.
 //
+// # Calls of Redis for a message
+//
+// Without a limit three, each for many messages: one in which tasks that are over leave
+// and others are taken; the intent, whose answer brings the job; the outcome, which
+// nothing waits for. With a limit, the task and its end are two calls of asynq, the job is
+// read before it takes a permit from one that may be posted, and the permit is asked for
+// and given back, which those of many messages share (package ratelimit).
+//
 // # Purchases and routes
 //
 // They are rows of steps, each an attempt of its own. An unknown step is read back
