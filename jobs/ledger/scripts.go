@@ -74,7 +74,7 @@ var breakerLua string
 
 // The scripts, each the common part and its own.
 var (
-	scriptCreate  = script(createLua)
+	scriptCreate  = redis.NewScript(numbered("local counts = {}\n" + recordLua + commonLua + coldLua + createLua))
 	scriptBegin   = script(beginLua)
 	scriptSettle  = script(settleLua)
 	scriptOverdue = script(overdueLua)
