@@ -133,22 +133,24 @@ func (r *record) String() string {
 	return r.text.String()
 }
 
-// lossyDoor is a way to the service that loses the answers to the first posts.
+// lossyDoor is a way to the service that loses the answers to the first posts, or to
+// those after the first.
 type lossyDoor struct {
 	service *httputil.ReverseProxy
+	before  int64 // posts that are answered before
 	posts   atomic.Int64
 }
 
 // lostAnswers is how many: one of which nothing arrives, and one that breaks off.
 const lostAnswers = 2
 
-func (s *stage) lossyDoor(t *testing.T) (string, *lossyDoor) {
+func (s *stage) lossyDoor(t *testing.T, before int) (string, *lossyDoor) {
 	t.Helper()
 	target, err := url.Parse(s.url)
 	if err != nil {
 		t.Fatal(err)
 	}
-	d := &lossyDoor{service: httputil.NewSingleHostReverseProxy(target)}
+	d := &lossyDoor{service: httputil.NewSingleHostReverseProxy(target), before: int64(before)}
 	server := httptest.NewServer(d)
 	t.Cleanup(server.Close)
 	return server.URL, d
@@ -157,9 +159,9 @@ func (s *stage) lossyDoor(t *testing.T) (string, *lossyDoor) {
 func (d *lossyDoor) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	post := int64(lostAnswers + 1)
 	if r.Method == http.MethodPost {
-		post = d.posts.Add(1)
+		post = d.posts.Add(1) - d.before
 	}
-	if post > lostAnswers {
+	if post < 1 || post > lostAnswers {
 		d.service.ServeHTTP(w, r)
 		return
 	}
