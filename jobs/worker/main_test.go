@@ -7,4 +7,4 @@ import (
 	"github.com/flowroute-worker/flowroute-worker/jobs/redistest"
 )
 
-func TestMain(m *testing.M) { os.Exit(redistest.Main(m, 6)) }
+func TestMain(m *testing.M) { os.Exit(redistest.Main(m, 9)) }
