@@ -104,34 +104,9 @@ const chunkSize = 500
 // has a receipt or an error, as [Client.Send]'s, at its place in the two answers.
 // When Redis stays away the rest is not tried, which its errors say.
 func (c *Client) SendMany(ctx context.Context, messages []Message) ([]Receipt, []error) {
-	return c.sendMany(ctx, "send message", len(messages), func(now time.Time, i int) draft {
-		d := door{now: now}
-		return d.draft(messages[i].plan(&d), messages[i].Key)
-	})
-}
-
-// sendMany asks for n jobs, some hundred at a time.
-func (c *Client) sendMany(ctx context.Context, op string, n int, draftOf func(now time.Time, i int) draft) ([]Receipt, []error) {
-	receipts, errs := make([]Receipt, n), make([]error, n)
-	now, asked, done := time.Now(), 0, 0
-	next := func() []draft {
-		drafts := make([]draft, min(chunkSize, n-asked))
-		for i := range drafts {
-			drafts[i] = draftOf(now, asked+i)
-		}
-		asked += len(drafts)
-		return drafts
-	}
-	down := c.enqueueMany(ctx, next, func(drafts []draft) {
-		for _, draft := range drafts {
-			receipts[done], errs[done] = draft.receipt, wrap(op, draft.err)
-			done++
-		}
-	})
-	for ; done < n; done++ {
-		errs[done] = fmt.Errorf("%s: not tried: %w", op, down)
-	}
-	return receipts, errs
+	s := c.Stream()
+	defer s.Wait()
+	return s.SendMany(ctx, messages)
 }
 
 // sendAllDelay bounds how long [Client.SendAll] collects from a slow source.

@@ -50,8 +50,9 @@ func (c *Client) enqueue(ctx context.Context, drafts []draft) error {
 
 // enqueueMany is enqueue for many jobs, of which each call of next makes some, until it
 // makes none: some are written down while the next are looked at and those before are
-// announced.
-func (c *Client) enqueueMany(ctx context.Context, next func() []draft, taken func([]draft)) (down error) {
+// announced. It waits until what was announced before is, before it announces, and says
+// when what it announces is.
+func (c *Client) enqueueMany(ctx context.Context, announced <-chan struct{}, next func() []draft, taken func([]draft)) (_ <-chan struct{}, down error) {
 	ahead, stop := make(chan checked, 1), make(chan struct{})
 	go func() {
 		defer close(ahead)
@@ -63,8 +64,6 @@ func (c *Client) enqueueMany(ctx context.Context, next func() []draft, taken fun
 			}
 		}
 	}()
-	announced := make(chan struct{})
-	close(announced)
 	for batch := range ahead {
 		if down = ctx.Err(); down != nil { // what is left was not tried
 			batch.fail(down)
@@ -88,8 +87,7 @@ func (c *Client) enqueueMany(ctx context.Context, next func() []draft, taken fun
 	close(stop)
 	for range ahead { // next runs no more
 	}
-	<-announced
-	return down
+	return announced, down
 }
 
 // announce nudges workers, also when the caller's context ends at that moment.

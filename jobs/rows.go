@@ -18,7 +18,9 @@ type Row struct {
 // nobody is there to correct it. Errors of a row: [ledger.ErrHeld], its campaign does not
 // run; [ErrUnconfirmed]; [ledger.ErrNewerVersion].
 func (c *Client) SendRows(ctx context.Context, rows []Row) ([]Receipt, []error) {
-	return c.sendMany(ctx, "send row", len(rows), func(now time.Time, i int) draft {
+	s := c.Stream()
+	defer s.Wait()
+	return s.send(ctx, "send row", len(rows), func(now time.Time, i int) draft {
 		d := door{now: now, waited: true}
 		job := rows[i].Message.plan(&d)
 		job.ID = rows[i].ID

@@ -41,14 +41,21 @@ type upload struct {
 	errorsOnly bool
 
 	lines *lines
-	rows  chan []row // as they come
+	rows  chan []row // as they come; they hold until the next are taken
 	ended error      // the end of the input; to be read after rows is closed
 
-	waiting []row // have come, and are not answered
+	// Of the goroutine that asks.
+	waiting, spare []row // have come, and were not asked for; what next ones are put into
+	stream         *jobs.Stream
+	failed         bool   // nothing is tried any more
+	muted          bool   // nothing but the total is told any more
+	release        func() // gives up the time that the last asking had
+
+	// Of the goroutine that answers.
 	answer  bytes.Buffer
 	total   totals
-	trouble *problem // nothing is tried any more, and why
-	muted   bool     // nothing but the total is told any more
+	trouble *problem // what the total has to say
+	gone    bool     // the client takes no answers
 }
 
 // postMessageLines takes messages as lines and answers each, in order, as they come.
@@ -60,7 +67,7 @@ func (s *Server) postMessageLines(w http.ResponseWriter, r *http.Request) error 
 	if err != nil {
 		return err
 	}
-	u := &upload{s: s, ctx: r.Context(), errorsOnly: q.oneOf("results", "all", "errors") == "errors", rows: make(chan []row)}
+	u := &upload{s: s, ctx: r.Context(), errorsOnly: q.oneOf("results", "all", "errors") == "errors", rows: make(chan []row), stream: s.o.Jobs.Stream(), release: func() {}}
 	if err := q.err(); err != nil {
 		return err
 	}
@@ -108,7 +115,7 @@ func (u *upload) rowKey(line int) string { return u.key + "#" + strconv.Itoa(lin
 // before it would have to wait for more.
 func (u *upload) read() {
 	defer close(u.rows)
-	var rows []row
+	var rows, passed []row // what was passed on last is copied when the next is taken
 	size, tooLong := 0, tooLargeLine(u.lines.max)
 	for u.ended == nil {
 		text, err := u.lines.next()
@@ -126,7 +133,7 @@ func (u *upload) read() {
 		}
 		select {
 		case u.rows <- rows:
-			rows, size = nil, 0
+			rows, passed, size = passed[:0], rows, 0
 		case <-u.d.Stopped:
 			u.ended = errStopped
 		}
@@ -152,24 +159,56 @@ func tooLargeLine(most int) error {
 var errGone = errors.New("httpapi: the client takes no answers")
 
 // run answers what comes until it ends, or something else does. It returns what the
-// input ended with, nil when that is its end.
+// input ended with, nil when that is its end. Of the rows that come, some are asked for
+// while those before are answered.
 func (u *upload) run(over <-chan struct{}) error {
-	for more := true; more || len(u.waiting) > 0; {
-		var err error
-		if more, err = u.collect(over); err != nil {
-			return err
+	asked, answered := make(chan chunk), make(chan struct{})
+	go func() {
+		defer close(answered)
+		for c := range asked {
+			u.tell(c)
 		}
-		chunk := u.waiting[:min(len(u.waiting), uploadRows)]
-		if err := u.take(chunk); err != nil {
-			return err
-		}
-		u.waiting = u.waiting[:copy(u.waiting, u.waiting[len(chunk):])]
+	}()
+	err := u.take(over, asked)
+	close(asked)
+	<-answered
+	u.stream.Wait()
+	u.release()
+	switch {
+	case err != nil:
+		return err
+	case u.gone:
+		return errGone
 	}
 	u.total.Lines = u.lines.number
 	if errors.Is(u.ended, io.EOF) {
 		return nil
 	}
 	return u.ended
+}
+
+// take asks for what comes, a chunk at a time, and passes it on.
+func (u *upload) take(over <-chan struct{}, asked chan<- chunk) error {
+	for more := true; more || len(u.waiting) > 0; {
+		var err error
+		if more, err = u.collect(over); err != nil {
+			return err
+		}
+		rows := u.waiting[:min(len(u.waiting), uploadRows)]
+		if len(rows) == 0 {
+			continue
+		}
+		c, done, err := u.ask(rows)
+		if err != nil {
+			return err
+		}
+		asked <- c
+		// The one before was announced by now, and answered: its rows may be written over.
+		u.release()
+		u.release = done
+		u.waiting, u.spare = append(u.spare[:0], u.waiting[len(rows):]...), u.waiting
+	}
+	return nil
 }
 
 // collect waits until enough rows have come to be worth a way to Redis, or no more come
@@ -208,69 +247,6 @@ func (u *upload) collect(over <-chan struct{}) (more bool, err error) {
 		}
 	}
 	return true, nil
-}
-
-// take asks for a chunk's messages and answers its rows.
-func (u *upload) take(chunk []row) error {
-	if len(chunk) == 0 {
-		return nil
-	}
-	if !u.muted && !u.d.Answers.WaitRoom(context.WithoutCancel(u.ctx), u.d.idle/2) {
-		u.muted = true
-		u.fail(unreadProblem(chunk[0].line))
-	}
-	if u.d.IsGone() {
-		return errGone
-	}
-	u.total.Lines = chunk[len(chunk)-1].line
-	if u.muted {
-		u.total.NotTaken += len(chunk)
-		return nil
-	}
-	u.answer.Reset()
-	receipts, errs, ctx, done := u.ask(chunk)
-	defer done()
-	asked := 0
-	for _, r := range chunk {
-		switch {
-		case r.err != nil:
-			u.refuse(ctx, r, "", r.err)
-		case receipts == nil && u.invalid(ctx, r):
-		case receipts == nil:
-			u.total.NotTaken++
-			u.put(lineRefused{Line: r.line, Error: lineError{Code: codeUnavailable, Message: notTried}})
-		case errs[asked] != nil && receipts[asked].ID == "" && u.invalid(ctx, r):
-			asked++
-		case errs[asked] != nil:
-			u.refuse(ctx, r, receipts[asked].ID, errs[asked])
-			asked++
-		default:
-			u.accept(r, receipts[asked])
-			asked++
-		}
-	}
-	if _, err := u.d.Answers.Write(u.answer.Bytes()); err != nil {
-		return errGone
-	}
-	return nil
-}
-
-// ask has the good rows of a chunk written down, unless there was trouble before: then
-// there are no receipts. They have arrived whole: it does not matter whether the client
-// waits for the answer.
-func (u *upload) ask(chunk []row) (receipts []jobs.Receipt, errs []error, ctx context.Context, done func()) {
-	ctx, done = context.WithTimeout(context.WithoutCancel(u.ctx), patience)
-	if u.trouble != nil {
-		return nil, nil, ctx, done
-	}
-	messages := make([]jobs.Message, 0, len(chunk))
-	for _, r := range chunk {
-		if r.err == nil {
-			messages = append(messages, r.message)
-		}
-	}
-	receipts, errs = u.s.o.Jobs.SendMany(ctx, messages)
-	return receipts, errs, ctx, done
 }
 
 // stop ends the reading, so that nothing touches the body any more.

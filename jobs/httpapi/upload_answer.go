@@ -67,7 +67,7 @@ func (u *upload) put(answer any) {
 	}
 }
 
-func (u *upload) accept(r row, receipt jobs.Receipt) {
+func (u *upload) accept(r *row, receipt jobs.Receipt) {
 	switch {
 	case receipt.Duplicate:
 		u.total.Duplicate++
@@ -83,7 +83,7 @@ func (u *upload) accept(r row, receipt jobs.Receipt) {
 
 // refuse answers a row that was not taken, or not for certain.
 // id is that of the job that may be there all the same.
-func (u *upload) refuse(ctx context.Context, r row, id string, err error) {
+func (u *upload) refuse(ctx context.Context, r *row, id string, err error) {
 	if invalid, ok := errors.AsType[*jobs.ValidationError](err); ok && len(invalid.Problems) == 1 {
 		first := invalid.Problems[0] // nearly all of them, and without the texts of a whole answer
 		u.total.Invalid++
@@ -109,7 +109,7 @@ func (u *upload) refuse(ctx context.Context, r row, id string, err error) {
 }
 
 // invalid refuses a row that was not tried, if it never can be taken.
-func (u *upload) invalid(ctx context.Context, r row) bool {
+func (u *upload) invalid(ctx context.Context, r *row) bool {
 	err := r.message.Validate(time.Now())
 	if err != nil {
 		u.refuse(ctx, r, "", err)
