@@ -17,7 +17,7 @@ import (
 type content struct{ form []byte }
 
 func newContent(t ledger.Type) *content {
-	c := &content{}
+	c := &content{form: make([]byte, 0, 256)}
 	c.add("type", string(t))
 	return c
 }

@@ -14,7 +14,7 @@ import (
 // cannot be told apart there, so they are resolved together. from and to are 11
 // digits.
 func Fingerprint(from, to, body string, mms bool) ledger.Fingerprint {
-	c := &content{}
+	c := &content{form: make([]byte, 0, 256)}
 	c.add("from", from)
 	c.add("to", to)
 	if mms {

@@ -17,7 +17,7 @@ var nudgeLua string
 
 var nudgeScript = redis.NewScript(nudgeLua)
 
-// nudgesAtOnce is how many tasks one script makes at most: some 0.3 ms of Redis' time.
+// nudgesAtOnce is how many tasks one script makes at most: some 0.5 ms of Redis' time.
 const nudgesAtOnce = 100
 
 // asynqEnqueues is the script by which asynq enqueues a task, as of v0.26.0. nudge.lua does

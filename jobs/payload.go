@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"strconv"
 
 	"github.com/flowroute-worker/flowroute-worker/jobs/ledger"
 )
@@ -12,19 +13,22 @@ import (
 func pack(request any) []byte { return packAs(payloadVersion, request) }
 
 func packAs(version int, request any) []byte {
-	var b bytes.Buffer
-	encoder := json.NewEncoder(&b)
+	b := bytes.NewBuffer(make([]byte, 0, 256))
+	b.WriteString(`{"v":`)
+	b.WriteString(strconv.Itoa(version))
+	head := b.Len()
+	encoder := json.NewEncoder(b)
 	encoder.SetEscapeHTML(false) // \u003c for each < would cost memory
 	if err := encoder.Encode(request); err != nil {
 		// Only what the door has refused anyway: a year with five digits.
 		return nil
 	}
-	body := bytes.TrimSpace(b.Bytes())
-	head := fmt.Sprintf(`{"v":%d`, version)
-	if len(body) > 2 {
-		head += ","
+	packed := bytes.TrimSpace(b.Bytes())
+	if len(packed) == head+len("{}") {
+		return append(packed[:head], '}')
 	}
-	return append([]byte(head), body[1:]...)
+	packed[head] = ',' // in place of the brace
+	return packed
 }
 
 // unpack reads it again.
