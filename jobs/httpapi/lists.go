@@ -90,7 +90,7 @@ func (s *Server) getMDRs(w http.ResponseWriter, r *http.Request) error {
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), patience)
 	defer cancel()
-	if err := s.ofCampaign(ctx, q, &asked); err != nil {
+	if asked.Campaign, asked.CampaignRows, err = s.campaignAsked(ctx, q); err != nil {
 		return err
 	}
 	page, err := s.o.MDRs.List(ctx, asked)
@@ -104,26 +104,26 @@ func (s *Server) getMDRs(w http.ResponseWriter, r *http.Request) error {
 	return writeJSON(w, http.StatusOK, listOf(page.Records, page.Next, ViewMDR))
 }
 
-// ofCampaign narrows what was asked for down to a campaign, if one was given.
-func (s *Server) ofCampaign(ctx context.Context, q *query, asked *mdr.Query) error {
+// campaignAsked is the campaign that the parameter names, and how many rows it has; zero
+// where none is given.
+func (s *Server) campaignAsked(ctx context.Context, q *query) (ledger.ID, int, error) {
 	if !q.values.Has("campaign") {
-		return nil
+		return ledger.ID{}, 0, nil
 	}
 	id, err := ledger.ParseID(q.text("campaign"))
 	if err != nil || s.o.Campaigns == nil {
 		q.refuse("campaign", jobs.CodeInvalid, "give the id of a campaign")
-		return q.err()
+		return ledger.ID{}, 0, q.err()
 	}
 	c, err := s.o.Campaigns.Get(ctx, id)
 	if errors.Is(err, campaign.ErrNotFound) {
 		q.refuse("campaign", jobs.CodeInvalid, "there is no such campaign")
-		return q.err()
+		return ledger.ID{}, 0, q.err()
 	}
 	if err != nil {
-		return err
+		return ledger.ID{}, 0, err
 	}
-	asked.Campaign, asked.CampaignRows = c.ID, c.Rows
-	return nil
+	return c.ID, c.Rows, nil
 }
 
 // getLimits answers with the limiter's view.

@@ -47,6 +47,7 @@ func (c *contract) aboutCampaigns(a account) (good, bad []exchange) {
 		{op: makeCampaign, path: "/v1/campaigns?results=errors&recipient=phone", body: `{"from":"+12065550100"}` + "\n" + people, headers: asNDJSON, status: 200},
 		{op: "GET /v1/campaigns", status: 200},
 		{op: "GET /v1/mdrs", path: "/v1/mdrs?limit=5&campaign=" + full, status: 200},
+		{op: "GET /v1/messages", path: "/v1/messages?limit=5&cursor=1&campaign=" + full, status: 200},
 		{op: "GET /v1/campaigns", path: "/v1/campaigns?state=draft&limit=1", status: 200},
 		{op: oneCampaign, path: at(full), status: 200},
 		{op: oneCampaign, path: at(failed), status: 200},

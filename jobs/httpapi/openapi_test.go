@@ -257,6 +257,8 @@ func (c *contract) goodOnes(b *bundle) []exchange {
 		{op: "GET /v1/review", status: 200},
 		{op: "POST /v1/review/{id}", path: "/v1/review/" + waiting.ID.String(), body: `{"as":"accepted"}`, status: 200},
 		{op: "POST /v1/review/{id}", path: "/v1/review/" + absent.ID.String(), body: `{"as":"not-sent"}`, status: 200},
+		{op: "GET /v1/messages", status: 200},
+		{op: "GET /v1/messages", path: "/v1/messages?to=%2B12065550123&from=12065550100&state=queued&limit=1", status: 200},
 		{op: "GET /v1/limits", status: 200},
 		{op: "GET /v1/numbers", path: "/v1/numbers?starts_with=1206&gone=false&limit=1", status: 200},
 		{op: "GET /v1/routes", status: 200},
@@ -378,17 +380,22 @@ func badOnes(keyed, review string) []exchange {
 		{op: "GET /v1/mdrs", path: "/v1/mdrs?limit=1&limit=2", status: 422, code: "repeated_field", unsaid: true},
 		{op: "GET /v1/mdrs", path: "/v1/mdrs?number=anna", status: 422, code: "invalid", unsaid: true},
 		{op: "GET /v1/mdrs", path: "/v1/mdrs?cursor=nonsense", status: 422, code: "invalid", unsaid: true},
+		{op: "GET /v1/messages", path: "/v1/messages?from=anna", status: 422, code: "invalid", unsaid: true},
+		{op: "GET /v1/messages", path: "/v1/messages?cursor=x", status: 422, code: "invalid", unsaid: true},
+		{op: "GET /v1/messages", path: "/v1/messages?cursor=0.x", status: 422, code: "invalid", unsaid: true},
+		{op: "GET /v1/messages", path: "/v1/messages?campaign=spring", status: 422, code: "invalid", unsaid: true},
 		{op: "DELETE /v1/optouts", path: "/v1/optouts", status: 422, code: "required"},
 		{op: "DELETE /v1/optouts", path: "/v1/optouts?recipient=2065550123&from=", status: 422, code: "required"},
 	}
 	for path, wrong := range map[string][]string{
-		"/v1/events":  {"after=now", "after=", "from=1"},
-		"/v1/review":  {"limit=many", "state=review"},
-		"/v1/numbers": {"limit=1001", "gone=perhaps", "prefix=1206"},
-		"/v1/routes":  {"limit=5"},
-		"/v1/mdrs":    {"limit=0", "since=yesterday", "since=-48h", "until=", "direction=up", "delivery=", "number=", "sinse=48h"},
-		"/v1/optouts": {"limit=0", "recipient=", "to=2065550123"},
-		"/v1/limits":  {"name=sms"},
+		"/v1/events":   {"after=now", "after=", "from=1"},
+		"/v1/review":   {"limit=many", "state=review"},
+		"/v1/numbers":  {"limit=1001", "gone=perhaps", "prefix=1206"},
+		"/v1/routes":   {"limit=5"},
+		"/v1/mdrs":     {"limit=0", "since=yesterday", "since=-48h", "until=", "direction=up", "delivery=", "number=", "sinse=48h"},
+		"/v1/optouts":  {"limit=0", "recipient=", "to=2065550123"},
+		"/v1/messages": {"limit=0", "to=", "state=lost", "number=12065550123"},
+		"/v1/limits":   {"name=sms"},
 	} {
 		for _, query := range wrong {
 			all = append(all, exchange{op: "GET " + path, path: path + "?" + query, status: 422})

@@ -23,6 +23,7 @@ func (s *Server) addRoutes() {
 	add := func(pattern string, serve handler) { s.addRoute(pattern, route{serve: serve}) }
 
 	add("POST /v1/messages", s.postMessage)
+	add("GET /v1/messages", s.getMessages)
 	add("DELETE /v1/messages/{id}", s.deleteMessage)
 	add("POST /v1/number-purchases", s.postPurchase)
 	add("POST /v1/route-updates", s.postRouteUpdate)

@@ -21,29 +21,46 @@ const (
 	scanBuckets = 32   // buckets of some 64 final jobs that one step reads
 )
 
-// PostedMessages reads the messages that were ever posted, or have a record, a slice at
-// a time: some hundreds to thousands of jobs, in no order, and the cursor of the next
-// slice; [ScanStart] when that was the last one. Of the final ones those are left out, as
-// far as the layout tells, that ended before endedSince.
+// ErrBadCursor: a cursor that no call gave out.
+var ErrBadCursor = errors.New("ledger: not a cursor of this list")
+
+// Messages reads all messages that the ledger has, a slice at a time: up to some thousands
+// of jobs, or none, in no order, and the cursor of the next slice; [ScanStart] when that was
+// the last one.
 //
 // A message that changes meanwhile may come twice; all others come once, but one that is
 // not final may come twice too. One that ends meanwhile is not missed. No call asks more
-// of Redis than some milliseconds. Errors: [ErrNewerVersion], or Redis' own.
+// of Redis than some milliseconds. Errors: [ErrBadCursor], [ErrNewerVersion], or Redis' own.
+func (l *Ledger) Messages(ctx context.Context, cursor string) (jobs []Job, next string, err error) {
+	return l.messages(ctx, cursor, time.Time{})
+}
+
+// PostedMessages is [Ledger.Messages] for those that were ever posted, or have a record. Of
+// the final ones those are left out, as far as the layout tells, that ended before
+// endedSince.
 func (l *Ledger) PostedMessages(ctx context.Context, cursor string, endedSince time.Time) (jobs []Job, next string, err error) {
+	jobs, next, err = l.messages(ctx, cursor, endedSince)
+	return slices.DeleteFunc(jobs, func(j Job) bool { return !j.wasPosted() }), next, err
+}
+
+func (l *Ledger) messages(ctx context.Context, cursor string, endedSince time.Time) (jobs []Job, next string, err error) {
 	// Unfinished ones first, since they move to the final ones and not back.
 	at, final := strings.CutPrefix(cursor, "d")
 	if final {
-		jobs, next, err = l.postedFinal(ctx, at, endedSince)
+		jobs, next, err = l.finalMessages(ctx, at, endedSince)
 	} else {
-		jobs, next, err = l.postedOpen(ctx, cmp.Or(at, "0"))
+		jobs, next, err = l.openMessages(ctx, cmp.Or(at, "0"))
 	}
 	if err != nil {
-		return nil, cursor, fmt.Errorf("read posted messages: %w", err)
+		return nil, cursor, fmt.Errorf("read messages: %w", err)
 	}
 	return jobs, next, nil
 }
 
-func (l *Ledger) postedOpen(ctx context.Context, cursor string) ([]Job, string, error) {
+func (l *Ledger) openMessages(ctx context.Context, cursor string) ([]Job, string, error) {
+	if _, err := strconv.ParseUint(cursor, 10, 64); err != nil {
+		return nil, "", ErrBadCursor
+	}
 	prefix := l.key("j:")
 	keys, next, err := scan(ctx, l.rdb, cursor, globbed(prefix)+"*", scanKeys)
 	if err != nil {
@@ -65,7 +82,7 @@ func (l *Ledger) postedOpen(ctx context.Context, cursor string) ([]Job, string, 
 		case errors.Is(errs[i], ErrNotFound):
 		case errs[i] != nil:
 			return nil, "", errs[i]
-		case job.wasPosted():
+		case job.Type == SendMessage:
 			jobs = append(jobs, job)
 		}
 	}
@@ -106,17 +123,18 @@ func (l *Ledger) generations(ctx context.Context) ([]generation, error) {
 	return list, nil
 }
 
-// postedFinal reads buckets; the cursor is a generation and a bucket of it.
-func (l *Ledger) postedFinal(ctx context.Context, cursor string, endedSince time.Time) ([]Job, string, error) {
-	gen, bucket, ok := strings.Cut(cursor, ":")
-	if !ok {
-		return nil, "", fmt.Errorf("cursor %.40q cannot be read", cursor)
+// finalMessages reads buckets; the cursor is a generation and a bucket of it.
+func (l *Ledger) finalMessages(ctx context.Context, cursor string, endedSince time.Time) ([]Job, string, error) {
+	gen, bucket, _ := strings.Cut(cursor, ":")
+	from, genErr := strconv.ParseInt(gen, 10, 64)
+	first, bucketErr := strconv.ParseInt(bucket, 10, 64)
+	if genErr != nil || bucketErr != nil || first < 0 {
+		return nil, "", ErrBadCursor
 	}
 	list, err := l.generations(ctx)
 	if err != nil {
 		return nil, "", err
 	}
-	from, first := number(gen), number(bucket)
 	for _, g := range list {
 		if g.number < from || !g.closed.IsZero() && g.closed.Before(endedSince) {
 			continue
@@ -153,7 +171,7 @@ func (l *Ledger) buckets(ctx context.Context, gen, from, to int64) ([]Job, error
 			if err != nil {
 				return nil, err
 			}
-			if job.wasPosted() {
+			if job.Type == SendMessage {
 				jobs = append(jobs, job)
 			}
 		}

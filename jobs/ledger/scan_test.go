@@ -1,6 +1,7 @@
 package ledger_test
 
 import (
+	"errors"
 	"testing"
 	"time"
 
@@ -68,11 +69,27 @@ func TestPostedMessages(t *testing.T) {
 	if diff := cmp.Diff(want, read(time.Now().Add(time.Hour))); diff != "" {
 		t.Errorf("without those of generations that were closed before (-want +got):\n%s", diff)
 	}
+	all := 0
+	for cursor := ledger.ScanStart; ; {
+		jobs, next, err := b.Messages(t.Context(), cursor)
+		if err != nil {
+			t.Fatal(err)
+		}
+		all += len(jobs)
+		if cursor = next; next == ledger.ScanStart {
+			break
+		}
+	}
+	if want := 100 + 50 + 1 + 1; all != want {
+		t.Errorf("got %d messages, want %d, the one included that was never posted", all, want)
+	}
 	claims, err := b.ClaimedByMany(t.Context(), records)
 	if err != nil || !cmp.Equal(claims, owners) {
 		t.Errorf("claims: got %v, %v, want %v", claims, err, owners)
 	}
-	if _, _, err := b.PostedMessages(t.Context(), "d?", time.Time{}); err == nil {
-		t.Error("no error for what is no cursor")
+	for _, cursor := range []string{"d?", "d1", "d1:-1", "x", "-1"} {
+		if _, _, err := b.Messages(t.Context(), cursor); !errors.Is(err, ledger.ErrBadCursor) {
+			t.Errorf("cursor %q: got %v, want ErrBadCursor", cursor, err)
+		}
 	}
 }
