@@ -153,7 +153,7 @@ func (c *campaigner) push(ctx context.Context, i int) (campaign.State, error) {
 	}
 	switch created.State {
 	case campaign.Draft:
-		totals, err := c.store.Upload(ctx, created.ID, strings.NewReader(wanted.file()), campaign.Input{}, nil)
+		totals, err := c.store.Upload(ctx, created.ID, strings.NewReader(wanted.file()), campaign.Input{Waiting: func() error { return campaign.ErrBusy }}, nil)
 		if err != nil {
 			return "", err
 		}

@@ -8,7 +8,6 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
-	"time"
 
 	"github.com/flowroute-worker/flowroute-worker/jobs"
 	"github.com/flowroute-worker/flowroute-worker/jobs/campaign"
@@ -198,9 +197,7 @@ func (u *rows) finish(last rowsEnd, trouble *problem) error {
 	_ = u.send() // the client may be gone
 	u.in.Rest(0)
 	u.in.Stop()
-	err := u.d.Finish()
-	u.part()
-	if err != nil {
+	if err := u.d.Finish(); err != nil {
 		return newProblem(statusClientGone, codeGone, "The client went away.").because(err)
 	}
 	if trouble != nil {
@@ -233,22 +230,7 @@ func (u *rows) fail(err error) error {
 	}
 	u.in.Stop()
 	u.d.Abandon()
-	u.part()
 	return p
-}
-
-// lastWords is how long a client may still send when its answer is whole.
-const lastWords = 500 * time.Millisecond
-
-// part lets package http read on for a moment from a client that still sends. It closes
-// the connection softly then; else it would reset it, and with it goes whatever the client
-// has not read.
-func (u *rows) part() {
-	u.d.mu.Lock()
-	defer u.d.mu.Unlock()
-	if !u.d.finished {
-		_ = u.d.control.SetReadDeadline(time.Now().Add(lastWords))
-	}
 }
 
 // problem says what ended the taking in of recipients, and what is true of them.

@@ -18,6 +18,11 @@ func (d *drains) of(r *http.Request) <-chan struct{} {
 	if !ok {
 		return nil
 	}
+	return d.watch(server)
+}
+
+// watch is closed when the server begins to shut down, if it is watched before that.
+func (d *drains) watch(server *http.Server) <-chan struct{} {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	over, known := d.over[server]

@@ -96,6 +96,7 @@ func isClosed(c <-chan struct{}) bool {
 func (d *duplex) Finish() error {
 	d.Answers.Close()
 	<-d.done
+	d.part()
 	return d.failed
 }
 
@@ -103,6 +104,21 @@ func (d *duplex) Finish() error {
 func (d *duplex) Abandon() {
 	d.Answers.Drop()
 	<-d.done
+	d.part()
+}
+
+// lastWords is how long a client may still send when its answer is whole.
+const lastWords = 500 * time.Millisecond
+
+// part lets package http read on for a moment from a client that still sends. It closes
+// the connection softly then; else it would reset it, and with it goes whatever the client
+// has not read.
+func (d *duplex) part() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if !d.finished {
+		_ = d.control.SetReadDeadline(time.Now().Add(lastWords))
+	}
 }
 
 // answerPiece is how many bytes are written to the client at once.

@@ -145,8 +145,8 @@ func TestUnknownPathsAndMethods(t *testing.T) {
 	b.do("POST", "/nothing", goodMessage).wantProblem(t, 404, "not_found")
 	wrong := b.do("PUT", "/v1/messages", goodMessage)
 	wrong.wantProblem(t, 405, "method_not_allowed")
-	if got := wrong.header.Get("Allow"); got != "POST" {
-		t.Errorf("got Allow %q, want POST", got)
+	if got := wrong.header.Get("Allow"); got != "GET, HEAD, POST" {
+		t.Errorf("got Allow %q, want GET, HEAD, POST", got)
 	}
 }
 

@@ -191,6 +191,7 @@ func (s *Server) Serve(ctx context.Context, listener net.Listener) error {
 			}
 		},
 	}
+	s.drains.watch(server) // a long request that comes while it shuts down has to hear of it too
 	ended := make(chan error, 1)
 	go func() { ended <- server.Serve(listener) }()
 	s.log.InfoContext(ctx, "http listening", slog.String("addr", listener.Addr().String()))

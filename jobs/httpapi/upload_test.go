@@ -441,6 +441,55 @@ func TestServerEndsDuringLines(t *testing.T) {
 	}
 }
 
+// TestServerEndsDuringAFloodOfLines: a client that never stops to send hears of each line
+// that was taken, and how many they are.
+func TestServerEndsDuringAFloodOfLines(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	addr, stop := serve(t, b.server)
+	k := b.talkTo(addr, "/v1/messages")
+	written := make(chan struct{})
+	go func() {
+		defer close(written)
+		for n := 0; ; n += 500 {
+			var lines strings.Builder
+			for i := range 500 {
+				lines.WriteString(text(n+i, "") + "\n")
+			}
+			if _, err := fmt.Fprintf(k.conn, "%x\r\n%s\r\n", lines.Len(), lines.String()); err != nil {
+				return
+			}
+		}
+	}()
+	answered := 0
+	for ; answered < 1000; answered++ {
+		k.read()
+	}
+	began, stopped := time.Now(), make(chan struct{})
+	go func() { defer close(stopped); stop() }()
+	for {
+		l := k.read()
+		if l.Total == nil {
+			answered++
+			continue
+		}
+		if l.Error == nil || l.Error.Code != "unavailable" || l.Total.Accepted != answered || l.Total.Lines < answered {
+			t.Errorf("got %s after %d answers", l.short(), answered)
+		}
+		break
+	}
+	<-stopped
+	if took := time.Since(began); took > 8*time.Second { // at 10 s it is cut
+		t.Errorf("took %v", took)
+	}
+	_ = k.conn.Close()
+	<-written
+	counts, err := b.jobs.Ledger().Counts(t.Context())
+	if got := counts[ledger.SendMessage][ledger.Queued]; err != nil || got != int64(answered) {
+		t.Errorf("got %d jobs, %v, want the %d that were answered", got, err, answered)
+	}
+}
+
 func TestUploadsAreBounded(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
