@@ -118,9 +118,11 @@ const sendAllDelay = 200 * time.Millisecond
 // collected before asked for. The end of ctx ends it with ctx's error.
 func (c *Client) SendAll(ctx context.Context, messages iter.Seq[Message]) iter.Seq2[Receipt, error] {
 	return func(yield func(Receipt, error) bool) {
+		stream := c.Stream()
+		defer stream.Wait()
 		chunk, since := make([]Message, 0, chunkSize), time.Time{}
 		flush := func() bool {
-			receipts, errs := c.SendMany(ctx, chunk)
+			receipts, errs := stream.SendMany(ctx, chunk)
 			chunk = chunk[:0]
 			for i := range receipts {
 				if !yield(receipts[i], errs[i]) {

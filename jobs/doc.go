@@ -5,8 +5,9 @@
 // # The usual path
 //
 // Make one [Client] with [NewClient], call [Client.Send] (or [Client.SendMany],
-// [Client.SendAll] for many, [Client.Purchase], [Client.UpdateRoute]), keep the
-// [Receipt]'s id, and ask [Client.Get], [Client.Wait] or [Client.Events] later.
+// [Client.SendAll], [Client.Stream] for many, [Client.Purchase],
+// [Client.UpdateRoute]), keep the [Receipt]'s id, and ask [Client.Get],
+// [Client.Wait] or [Client.Events] later.
 //
 // # Guarantees
 //
