@@ -46,6 +46,7 @@ func (s *Stream) send(ctx context.Context, op string, n int, draftOf func(now ti
 		asked += len(drafts)
 		return drafts
 	}
+	before := s.announced
 	var down error
 	s.announced, down = s.c.enqueueMany(ctx, s.announced, next, func(drafts []draft) {
 		for _, draft := range drafts {
@@ -56,5 +57,6 @@ func (s *Stream) send(ctx context.Context, op string, n int, draftOf func(now ti
 	for ; done < n; done++ {
 		errs[done] = fmt.Errorf("%s: not tried: %w", op, down)
 	}
+	<-before // also when there was nothing to announce now
 	return receipts, errs
 }

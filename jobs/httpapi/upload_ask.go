@@ -32,6 +32,7 @@ func (u *upload) ask(rows []row) (c chunk, done func(), err error) {
 	}
 	c.ctx, done = context.WithTimeout(context.WithoutCancel(u.ctx), patience)
 	if u.muted || u.failed {
+		u.stream.Wait()
 		return c, done, nil
 	}
 	messages := make([]jobs.Message, 0, len(rows))
