@@ -167,7 +167,10 @@ func (p *producer) expose(since time.Time) {
 // false.
 func (p *producer) insist(ctx context.Context, i int, seen *int) bool {
 	for !p.behind(*seen) {
-		err := p.call(ctx, i)
+		err := p.call(ctx, i, *seen)
+		if errors.Is(err, errBehind) {
+			break
+		}
 		p.mu.Lock()
 		key := p.asked[i].Key()
 		p.mu.Unlock()
@@ -186,10 +189,16 @@ func (p *producer) insist(ctx context.Context, i int, seen *int) bool {
 	return false
 }
 
+// errBehind: what a rollback took away has to be asked for first.
+var errBehind = errors.New("redis was rolled back")
+
 // call asks for one item, with all that belongs to it.
-func (p *producer) call(ctx context.Context, i int) error {
+func (p *producer) call(ctx context.Context, i, seen int) error {
 	p.calls.RLock()
 	defer p.calls.RUnlock()
+	if p.behind(seen) { // it may have waited here for the rollback
+		return errBehind
+	}
 	p.mu.Lock()
 	a := &p.asked[i]
 	a.Tried = true
