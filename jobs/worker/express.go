@@ -157,10 +157,8 @@ func (e *express) attend(ctx context.Context, r ride) {
 // the first that is no nudge of a message.
 // KEYS  1 pending, 2 active, 3 lease, 4 retry, 5 paused, 6 processed today, 7 processed
 // ARGV  1 what a task's key begins with, 2 end of the leases (s), 3 how many to take, 4 when
-//
-//	today's count lapses (s), 5 how many are done, their ids, and of each other one
-//	that is over its id and when it is due (s; 0: at once)
-//
+// today's count lapses (s), 5 how many are done, their ids, and of each other one that is
+// over its id and when it is due (s; 0: at once)
 // returns the number of those taken; id and payload of each; 1 when another task follows
 var turnScript = redis.NewScript(`
 local prefix, at = ARGV[1], 5
@@ -199,7 +197,8 @@ for i = #ids, 1, -1 do
   reply[#reply + 1] = payload
   leases[#leases + 1] = ARGV[2]
   leases[#leases + 1] = id
-  redis.call('HSET', prefix .. id, 'state', 'active', 'pending_since', '')
+  redis.call('HSET', prefix .. id, 'state', 'active')
+  redis.call('HDEL', prefix .. id, 'pending_since')
 end
 if #taken > 0 then
   redis.call('LTRIM', KEYS[1], 0, -1 - #taken)

@@ -3,6 +3,7 @@ package worker_test
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
 	"testing"
 	"time"
 
@@ -120,6 +121,12 @@ func TestExpressKeepsAndGivesBack(t *testing.T) {
 	stop()
 	if waiting := rdb.LLen(t.Context(), "asynq:{normal}:pending").Val(); waiting != 5 {
 		t.Errorf("got %d tasks in the queue after the end, want 5", waiting)
+	}
+	if info, err := asynq.NewInspectorFromRedisClient(rdb).GetQueueInfo("normal"); err != nil || info.Pending != 5 {
+		t.Errorf("got %+v, %v of asynq, want 5 that wait", info, err)
+	}
+	if fields := rdb.HKeys(t.Context(), rdb.Keys(t.Context(), "asynq:{normal}:t:*").Val()[0]).Val(); slices.Contains(fields, "pending_since") {
+		t.Errorf("a task that was given back has %q, which asynq's own have not", fields)
 	}
 	if active := rdb.LLen(t.Context(), "asynq:{normal}:active").Val(); active != 0 {
 		t.Errorf("got %d active ones, want none", active)
