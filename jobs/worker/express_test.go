@@ -100,10 +100,7 @@ func TestExpressKeepsAndGivesBack(t *testing.T) {
 	}
 	var said told
 	stop := b.start(sweeping(time.Minute, &said))
-	b.eventually("an open breaker", func() bool {
-		breaker, err := b.ledger.PeekBreaker(t.Context(), worker.BreakerName)
-		return err == nil && breaker.Open
-	})
+	b.breakerOpens()
 	rdb := b.db.Client()
 	lease := func() float64 {
 		first, err := rdb.ZRangeWithScores(t.Context(), "asynq:{normal}:lease", 0, 0).Result()

@@ -62,10 +62,7 @@ func TestReadsWaitAtTheBreaker(t *testing.T) {
 		ids = append(ids, b.purchase(jobs.Purchase{Search: &jobs.NumberSearch{StartsWith: "1201555"}}))
 	}
 	stop := b.start(options{worker: b.patient})
-	b.eventually("an open breaker", func() bool {
-		breaker, err := b.ledger.PeekBreaker(t.Context(), worker.BreakerName)
-		return err == nil && breaker.Open
-	})
+	b.breakerOpens()
 	before := b.sim.Counts().Requests
 	<-time.After(3 * time.Second)
 	if asked := b.sim.Counts().Requests - before; asked > 4 {

@@ -185,6 +185,15 @@ func (b bundle) eventually(what string, holds func() bool) {
 	}
 }
 
+// breakerOpens waits until the jobs that post are held back.
+func (b bundle) breakerOpens() {
+	b.t.Helper()
+	b.eventually("an open breaker", func() bool {
+		breaker, err := b.ledger.PeekBreaker(b.t.Context(), worker.BreakerName)
+		return err == nil && breaker.Open
+	})
+}
+
 // taken is how many messages the simulator has accepted.
 func (b bundle) taken() int { return len(b.sim.Truth().Messages) }
 

@@ -227,10 +227,7 @@ func TestUnreachableAPI(t *testing.T) {
 	url := b.sim.URL
 	b.sim.URL = "http://127.0.0.1:1"
 	stop := b.start(options{})
-	b.eventually("an open breaker", func() bool {
-		breaker, err := b.ledger.PeekBreaker(t.Context(), worker.BreakerName)
-		return err == nil && breaker.Open
-	})
+	b.breakerOpens()
 	stop()
 	for _, id := range ids {
 		if job := b.until(id, ledger.Queued); job.Attempts != 0 {
